@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef KCORO_TYPES_H
+#define KCORO_TYPES_H
+
+/* The opaque handles, declared once so that each header stands alone in C99. */
+typedef struct kc_chan kc_chan_t;         /* a channel: kcoro/chan.h */
+typedef struct kc_cancel kc_cancel_t;     /* a cancellation token: kcoro/cancel.h */
+typedef struct kc_actor kc_actor_t;       /* an actor: kcoro/actor.h */
+typedef struct kc_ipc_conn kc_ipc_conn_t; /* a connection to kcorod: kcoro/ipc.h */
+
+#endif

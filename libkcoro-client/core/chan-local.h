@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The local placement: a channel in this process's heap.
+ *
+ * One lock guards everything below it. chan-queue.c stores, chan-move.c decides
+ * where an element goes (a waiting receiver, the queue, nowhere), chan-wait.c
+ * blocks the calling thread, chan-local.c makes, closes and destroys.
+ *
+ * Invariants whenever the lock is free:
+ * - a receiver waits only while the queue is empty and no sender waits;
+ * - a sender waits only while what it sends does not fit;
+ * - the books balance: sent = received + queue.len + conflated + dropped.
+ */
+#ifndef KCI_CHAN_LOCAL_H
+#define KCI_CHAN_LOCAL_H
+
+#include <stdbool.h>
+
+#include "libkcoro-client/core/chan-ops.h"
+#include "libkcoro-client/core/chan-queue.h"
+#include "libkcoro-client/core/list.h"
+#include "libkcoro-client/core/waiter.h"
+#include "libkcoro-client/port/kcoro_port.h"
+
+struct kci_local {
+	struct kc_chan head;
+	size_t capacity;  /* elements the queue may hold; 0 = it never holds any */
+	size_t max_bytes; /* 0 = not bounded by bytes */
+	enum kc_overflow overflow;
+	kc_drop_fn on_drop;
+	void *on_drop_arg;
+	const struct kc_zcopy_ops *zcopy; /* descriptors: the backend; else NULL */
+	void *zcopy_state;
+
+	KC_MUTEX_T lock;
+	bool closed;
+	struct kci_queue queue;
+	struct kci_list senders; /* struct kci_op, in the order they came */
+	struct kci_list receivers;
+	struct kc_ledger ledger; /* queued is the queue's len */
+	uint64_t bytes_sent;
+	uint64_t bytes_received;
+};
+
+/* One call while it is at work; lies in the caller's frame, and on the list of
+ * those who wait once it blocks. Exactly one of send and recv is set. */
+struct kci_op {
+	struct kci_list link; /* on no list: nobody can find it any more */
+	struct kci_waiter waiter;
+	struct kci_op *wake_next;
+	const struct kci_send *send;
+	struct kci_recv *recv;
+	size_t done;   /* elements moved so far */
+	size_t filled; /* bytes written to recv->buf */
+	int code;      /* why it ended; counts only where nothing was moved; 0 = it has not */
+};
+
+/* What a locked section leaves to be done once the lock is free. */
+struct kci_after {
+	struct kci_op *wake; /* to unpark, in order */
+	struct kci_op **wake_end;
+	struct kci_queue dropped; /* copies for the on-drop hook */
+	size_t newest_from;	  /* elements of the send from here on were dropped ... */
+	size_t newest_to;	  /* ... up to here */
+};
+
+/* NULL if ch is not of this placement. */
+struct kci_local *kci_local_get(kc_chan_t *ch);
+
+/* chan-move.c, all under the lock */
+void kci_after_init(struct kci_after *after, const struct kci_local *lc);
+/* op ends its wait: off its list, to be unparked. */
+void kci_after_wake(struct kci_after *after, struct kci_op *op);
+/* Move what goes of a send or a receive; done and code say how far it came. */
+void kci_local_put(struct kci_local *lc, struct kci_op *op, struct kci_after *after);
+void kci_local_take(struct kci_local *lc, struct kci_op *op, struct kci_after *after);
+/* There may be room: those who wait to send, in order. */
+void kci_local_refill(struct kci_local *lc, struct kci_after *after);
+
+/* chan-wait.c, without the lock */
+long kci_local_send(kc_chan_t *ch, const struct kci_send *send);
+long kci_local_recv(kc_chan_t *ch, struct kci_recv *recv);
+void kci_after_run(struct kci_local *lc, struct kci_after *after, const struct kci_send *send);
+/* Hand every element of q to the on-drop hook and empty it. */
+void kci_local_drop_all(struct kci_local *lc, struct kci_queue *q, enum kc_drop_reason reason);
+
+/* For tests: how many wait at this moment. */
+void kci_local_waiting(kc_chan_t *ch, unsigned *ret_senders, unsigned *ret_receivers);
+
+#endif

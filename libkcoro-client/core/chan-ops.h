@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a placement of a channel has to provide, and the handle all share.
+ *
+ * kc_chan_t begins with this head; a placement embeds it as its first member
+ * and fills in its operations table. core/chan.c holds every public channel
+ * call: it checks arguments, the family of the call and the fork guard once,
+ * describes the call as one kci_send or kci_recv, and hands it to the table.
+ * It also counts failures, and the calls in progress, so that destroy can wait
+ * for them. Placements therefore see valid calls only, and know nothing of the
+ * many public spellings: no NULL where something is needed, n within its bounds,
+ * no message over max_msg, no token that was set or forked at entry.
+ */
+#ifndef KCI_CHAN_OPS_H
+#define KCI_CHAN_OPS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kcoro/cancel.h"
+#include "kcoro/chan.h"
+#include "kcoro/ipc.h"
+#include "kcoro/stats.h"
+#include "kcoro/zref.h"
+
+/* One send call, of any spelling. */
+struct kci_send {
+	const void *elems;	   /* fixed elements (descriptors too): n of elem_size bytes */
+	const struct kc_msg *msgs; /* messages: n; exactly one of elems and msgs is set */
+	size_t n;		   /* 1..KC_BATCH_MAX */
+	long timeout_ms;
+	kc_cancel_t *token; /* may be NULL */
+};
+
+/* One receive call, of any spelling. Fixed elements and messages alike are
+ * written to buf one after the other. */
+struct kci_recv {
+	void *buf;
+	size_t cap;		 /* bytes; for fixed elements at least n * elem_size */
+	size_t n;		 /* 1..KC_BATCH_MAX */
+	struct kc_msg *msgs;	 /* messages and leases: n entries to fill; else NULL */
+	struct kc_lease *leases; /* leases: n entries to fill; else NULL */
+	long timeout_ms;
+	kc_cancel_t *token; /* may be NULL */
+	size_t needed;	    /* out: on KC_EMSGSIZE the length of the element that did not fit */
+};
+
+struct kci_chan_ops {
+	/* How many were accepted (1..n), or a KC_E* code. */
+	long (*send)(kc_chan_t *ch, const struct kci_send *op);
+	/* How many were taken (1..n), or a KC_E* code. */
+	long (*recv)(kc_chan_t *ch, struct kci_recv *op);
+	int (*close)(kc_chan_t *ch);
+	long (*purge)(kc_chan_t *ch);
+	long (*len)(kc_chan_t *ch);
+	/* Everything but kind, elem_size, capabilities and the failures, which are
+	 * filled in already. */
+	int (*snapshot)(kc_chan_t *ch, struct kc_chan_snapshot *ret);
+	/* End every wait, kci_chan_wait_idle(), free. */
+	void (*destroy)(kc_chan_t *ch);
+	/* Daemon's channels only; NULL elsewhere and the caller gets KC_ENOTSUP.
+	 * ack: how many of n were known. */
+	long (*ack)(kc_chan_t *ch, const struct kc_lease *leases, size_t n);
+	int (*nack)(kc_chan_t *ch, const struct kc_lease *lease);
+	int (*extend)(kc_chan_t *ch, const struct kc_lease *lease, unsigned lease_ms);
+};
+
+/* Failures of one direction: what kc_op_failures reports. */
+struct kci_failures {
+	_Atomic uint64_t eagain;
+	_Atomic uint64_t etime;
+	_Atomic uint64_t epipe;
+	_Atomic uint64_t ecanceled;
+};
+
+struct kc_chan {
+	const struct kci_chan_ops *ops;
+	uint64_t process; /* kci_process_id() at creation: the fork guard */
+	enum kc_kind kind;
+	size_t elem_size;      /* 0 = messages */
+	size_t max_msg;	       /* messages only */
+	unsigned capabilities; /* KC_CHAN_CAP_*; fixed once the channel is in use */
+	/* core/chan.c's own: */
+	_Atomic uint32_t calls; /* in progress, see kci_chan_enter() */
+	struct kci_failures send_failures;
+	struct kci_failures recv_failures;
+};
+
+/* Fill in the head. */
+void kci_chan_init(kc_chan_t *ch, const struct kci_chan_ops *ops, enum kc_kind kind,
+		   size_t elem_size, size_t max_msg, unsigned capabilities);
+
+/* Every public call on a handle runs between these two; core/chan.c does it for
+ * those in its table, a placement for calls of its own. enter gives 0, KC_EINVAL
+ * for NULL or KC_EFORKED. */
+int kci_chan_enter(kc_chan_t *ch);
+void kci_chan_leave(kc_chan_t *ch);
+
+/* For a placement's destroy, after it has made sure that every wait ends: returns
+ * once no call is in progress. The handle may then be freed. */
+void kci_chan_wait_idle(kc_chan_t *ch);
+
+#endif

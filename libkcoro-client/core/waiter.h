@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Something that can wait for exactly one wake-up.
+ *
+ * Today that is a thread asleep in a futex. Whoever blocks makes a waiter in its
+ * own frame, lets others find it (under a lock of theirs), drops that lock and
+ * parks; whoever completes the operation unparks it once. Nothing outside
+ * waiter.c knows what a waiter is made of, so that something else than a thread
+ * can wait here one day without a channel noticing.
+ *
+ * An unpark that comes before the park is kept. What ends a wait is decided by
+ * the flags at wake-up in a fixed order: unparked, then cancelled, then the
+ * deadline. A caller that gets KC_ECANCELED or KC_ETIME must still make sure that
+ * nobody can find its waiter any more; if it turns out that somebody had found it
+ * already, the unpark is on its way and is waited for with kci_waiter_await().
+ */
+#ifndef KCI_WAITER_H
+#define KCI_WAITER_H
+
+#include <stdint.h>
+
+#include "libkcoro-client/core/cancel.h"
+#include "libkcoro-client/port/kcoro_port.h"
+
+struct kci_waiter {
+	_Atomic uint32_t flags;
+	struct kci_cancel_hook hook;
+};
+
+void kci_waiter_init(struct kci_waiter *w);
+
+/* 0 once unparked, KC_ECANCELED once token (may be NULL) is set, KC_ETIME at the
+ * deadline. */
+int kci_waiter_park(struct kci_waiter *w, uint64_t deadline, kc_cancel_t *token);
+
+/* Wait for an unpark that is certain to come. */
+void kci_waiter_await(struct kci_waiter *w);
+
+/* At most once per init. The waiter may be gone by the time this returns: the
+ * caller must not touch it, nor what lies in the same frame, afterwards. */
+void kci_waiter_unpark(struct kci_waiter *w);
+
+/* For tests: called by every kci_waiter_park() before it sleeps, after others can
+ * find the waiter; so a test can wait until somebody really is blocked. NULL
+ * takes it away. */
+void kci_waiter_set_hook(void (*fn)(void));
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The main() of a named program: its tests within the placement's begin and end.
+ */
+#ifndef KCT_PROGRAM_H
+#define KCT_PROGRAM_H
+
+#include "tests/conformance/suite.h"
+
+static int program_begin(void **state)
+{
+	(void)state;
+	return kct_placement.begin();
+}
+
+static int program_end(void **state)
+{
+	(void)state;
+	kct_placement.end();
+	return 0;
+}
+
+#define KCT_PROGRAM(tests)                                                                         \
+	int main(void)                                                                             \
+	{                                                                                          \
+		return cmocka_run_group_tests(tests, program_begin, program_end);                  \
+	}
+
+#endif
