@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The numbers of the protocol, as PROTOCOL.md gives them. Nothing here is code:
+ * what both sides must agree on stands in one place.
+ */
+#ifndef KCP_WIRE_H
+#define KCP_WIRE_H
+
+/* Frames: PROTOCOL.md section 2. */
+#define KCP_MAGIC 0x434bu
+#define KCP_VERSION 1u
+#define KCP_HEADER_SIZE 32u
+#define KCP_TLV_HEADER_SIZE 8u
+#define KCP_HF_REPLY 0x01u /* header flags */
+
+/* Messages: section 6. */
+enum kcp_type {
+	KCP_HELLO = 1,
+	KCP_RESUME = 2,
+	KCP_BYE = 3,
+	KCP_PING = 4,
+	KCP_CONFIRM = 5,
+	KCP_CANCEL = 6,
+	KCP_ERROR = 7,
+	KCP_CHAN_MAKE = 16,
+	KCP_CHAN_OPEN = 17,
+	KCP_CHAN_DETACH = 18,
+	KCP_CHAN_LIST = 19,
+	KCP_CHAN_INFO = 20,
+	KCP_CHAN_CLOSE = 21,
+	KCP_CHAN_DESTROY = 22,
+	KCP_CHAN_PURGE = 23,
+	KCP_SEND = 32,
+	KCP_RECV = 33,
+	KCP_TAKEN = 34,
+	KCP_ACK = 35,
+	KCP_NACK = 36,
+	KCP_EXTEND = 37,
+	KCP_CREDIT = 38,
+	KCP_DELIVER = 39,
+	KCP_RECALL = 40,
+	KCP_RETURN = 41,
+	KCP_OFFER = 48,
+	KCP_CLAIM = 49,
+	KCP_DECLINE = 50,
+	KCP_STATS = 64,
+};
+
+/* TLVs: section 3. Bit 15 is part of the number of an optional one. */
+#define KCP_TLV_OPTIONAL 0x8000u
+enum kcp_tlv_type {
+	KCP_T_VERSION_MIN = 0x0001,
+	KCP_T_VERSION_MAX = 0x0002,
+	KCP_T_FEATURES = 0x0003,
+	KCP_T_FEATURES_OFFERED = 0x8004,
+	KCP_T_TOKEN = 0x0005,
+	KCP_T_MAX_FRAME = 0x0006,
+	KCP_T_GRACE_MS = 0x0007,
+	KCP_T_PROGRAM = 0x8008,
+	KCP_T_RESULT = 0x0009,
+	KCP_T_DETAIL = 0x800a,
+	KCP_T_NAME = 0x000b,
+	KCP_T_CHAN_ID = 0x000c,
+	KCP_T_ATTACH = 0x000d,
+	KCP_T_KIND = 0x000e,
+	KCP_T_ELEM_SIZE = 0x000f,
+	KCP_T_CAPACITY = 0x0010,
+	KCP_T_MAX_MSG = 0x0011,
+	KCP_T_MAX_BYTES = 0x0012,
+	KCP_T_OVERFLOW = 0x0013,
+	KCP_T_MODE = 0x0014,
+	KCP_T_ROLES = 0x0015,
+	KCP_T_CHAN_FLAGS = 0x0016,
+	KCP_T_FLAGS = 0x0017,
+	KCP_T_TIMEOUT_MS = 0x0018,
+	KCP_T_COUNT = 0x0019,
+	KCP_T_SPACE = 0x001a,
+	KCP_T_ELEMENTS = 0x001b,
+	KCP_T_DELIVERY = 0x001c,
+	KCP_T_RANGES = 0x001d,
+	KCP_T_DELIVERED_BEFORE = 0x001e,
+	KCP_T_LEASE_MS = 0x001f,
+	KCP_T_CREDIT = 0x0020,
+	KCP_T_REQUEST = 0x0021,
+	KCP_T_REQUESTS = 0x0022,
+	KCP_T_ATTACHMENT = 0x0023,
+	KCP_T_CHANNEL = 0x0024,
+	KCP_T_GROUP = 0x0025,
+	KCP_T_NEEDED = 0x0026,
+	KCP_T_UID = 0x0027,
+	KCP_T_GID = 0x0028,
+	KCP_T_STATISTICS = 0x0029,
+	KCP_T_REQUESTS_MAX = 0x002a,
+};
+#define KCP_TLV_KNOWN_MAX 0x2a /* highest number, bit 15 aside */
+
+/* KCP_T_FLAGS */
+#define KCP_F_LEASE 0x01u
+#define KCP_F_OFFER 0x02u
+#define KCP_F_PROVISIONAL 0x04u
+#define KCP_F_CREATED 0x08u
+#define KCP_F_MORE 0x10u
+
+/* KCP_T_KIND */
+enum kcp_kind {
+	KCP_KIND_RENDEZVOUS = 0,
+	KCP_KIND_BUFFERED = 1,
+	KCP_KIND_CONFLATED = 2,
+	KCP_KIND_UNLIMITED = 3,
+};
+
+/* KCP_T_OVERFLOW */
+enum kcp_overflow {
+	KCP_OVERFLOW_BLOCK = 0,
+	KCP_OVERFLOW_DROP_OLDEST = 1,
+	KCP_OVERFLOW_DROP_NEWEST = 2,
+};
+
+/* KCP_T_ROLES */
+#define KCP_ROLE_SENDER 0x1u
+#define KCP_ROLE_RECEIVER 0x2u
+#define KCP_ROLE_OBSERVER 0x4u
+
+/* KCP_T_CHAN_FLAGS */
+#define KCP_CHAN_AUTO_CLOSE 0x1u
+#define KCP_CHAN_LEASE_ONLY 0x2u
+
+/* KCP_T_MODE, for each of owner, group and others */
+#define KCP_RIGHT_RECV 4u
+#define KCP_RIGHT_SEND 2u
+#define KCP_RIGHT_ADMIN 1u
+
+/* KCP_T_RESULT: section 4. */
+enum kcp_result {
+	KCP_OK = 0,
+	KCP_AGAIN = 1,
+	KCP_TIME = 2,
+	KCP_CANCELED = 3,
+	KCP_PIPE = 4,
+	KCP_INVAL = 5,
+	KCP_MSGSIZE = 6,
+	KCP_NOENT = 7,
+	KCP_EXIST = 8,
+	KCP_ACCES = 9,
+	KCP_DQUOT = 10,
+	KCP_NOMEM = 11,
+	KCP_NOTSUP = 12,
+	KCP_PROTO = 13,
+	KCP_CONNRESET = 14,
+	KCP_BROKEN = 15,
+};
+
+/* Inside KCP_T_STATISTICS: u64 each. */
+enum kcp_stat {
+	KCP_S_SENT = 1,
+	KCP_S_RECEIVED = 2,
+	KCP_S_QUEUED = 3,
+	KCP_S_LEASED = 4,
+	KCP_S_CONFLATED = 5,
+	KCP_S_DROPPED_OLDEST = 6,
+	KCP_S_DROPPED_NEWEST = 7,
+	KCP_S_DROPPED_PURGED = 8,
+	KCP_S_DROPPED_DESTROYED = 9,
+	KCP_S_EXPIRED = 10,
+	KCP_S_LOST_CONSUMER = 11,
+	KCP_S_LOST_DAEMON = 12,
+	KCP_S_BYTES_SENT = 13,
+	KCP_S_BYTES_RECEIVED = 14,
+	KCP_S_LENGTH = 15,
+	KCP_S_BYTES = 16,
+	KCP_S_CLOSED = 17,
+	KCP_S_SENDERS = 18,
+	KCP_S_RECEIVERS = 19,
+	KCP_S_WAITING_SENDERS = 20,
+	KCP_S_WAITING_RECEIVERS = 21,
+	KCP_S_REDELIVERED = 22,
+	KCP_S_PID = 23,
+	KCP_S_UPTIME_MS = 24,
+	KCP_S_CONNECTIONS = 25,
+	KCP_S_SESSIONS = 26,
+	KCP_S_CHANNELS = 27,
+	KCP_S_FRAMES_IN = 28,
+	KCP_S_FRAMES_OUT = 29,
+	KCP_S_RESUMES = 30,
+};
+#define KCP_STAT_MAX 30
+
+/* Limits: section 12. */
+#define KCP_TOKEN_SIZE 16u
+#define KCP_NAME_MAX 255u
+#define KCP_DETAIL_MAX 255u
+#define KCP_PROGRAM_MAX 63u
+#define KCP_CAPACITY_MAX 1048576u
+#define KCP_ELEM_MAX 65536u
+#define KCP_MSG_MAX 16777216u
+#define KCP_MSG_DEFAULT 65536u
+#define KCP_BYTES_DEFAULT 1048576u
+#define KCP_BATCH_MAX 65536u
+#define KCP_CREDIT_MAX 65536u
+#define KCP_LEASE_DEFAULT_MS 30000u
+#define KCP_LEASE_MAX_MS 86400000u
+#define KCP_LIST_MAX 256u
+#define KCP_RANGES_MAX 65536u
+#define KCP_REQUESTS_MAX 65536u
+#define KCP_TLVS_MAX 65536u
+#define KCP_FRAME_MIN_MAX 65536u      /* least MAX_FRAME a peer may announce */
+#define KCP_FRAME_DEFAULT 1114112u    /* MAX_FRAME where none is announced */
+#define KCP_FRAME_EXTRA 65536u        /* a frame's room beside its largest message */
+#define KCP_TIMEOUT_MAX_MS (1ull << 62)
+#define KCP_SETTLE_MS 1000u           /* offers and tries on rendezvous */
+#define KCP_CONFIRM_EVERY 64u
+
+#endif
