@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One socket: see conn.h. */
+#include "kcorod/conn.h"
+
+#include <unistd.h>
+
+#include "kcorod/dispatch.h"
+#include "kcorod/session.h"
+#include "kcoro/error.h"
+#include "libkcoro-client/port/kcoro_port.h"
+#include "proto/result.h"
+#include "proto/tlv.h"
+
+#define TURN_FRAMES 64u    /* handled for one connection in a turn ... */
+#define FRAME_BYTES 4096u  /* ... where so many bytes count as one more */
+#define DRAINED_BYTES 8192 /* a read shorter than this has emptied the socket */
+#define HELLO_NS (10 * KC_NS_PER_SEC)
+#define LINGER_NS (5 * KC_NS_PER_SEC)
+#define AFTER_END 65536u /* frames read of a client that reads no more itself */
+
+static void on_socket(struct kcd_watch *watch, bool readable, bool writable)
+{
+	struct kcd_conn *conn = KCD_CONTAINER(watch, struct kcd_conn, watch);
+
+	if (readable) {
+		conn->readable = true;
+		kcd_conn_mark_ready(conn);
+	}
+	if (writable && kcd_list_empty(&conn->dirty))
+		kcd_list_append(&conn->daemon->dirty, &conn->dirty);
+}
+
+static void on_timer(struct kcd_timer *timer)
+{
+	struct kcd_conn *conn = KCD_CONTAINER(timer, struct kcd_conn, timer);
+
+	if (conn->state == KCD_CONN_OPEN)
+		kcd_conn_fault(conn, KC_ETIME, "no HELLO within 10 seconds");
+	else
+		kcd_conn_close(conn);
+}
+
+struct kcd_log_about kcd_conn_about(const struct kcd_conn *conn)
+{
+	const struct kcd_peer *peer = conn->session ? conn->session->peer : conn->peer;
+
+	return peer ? kcd_peer_about(peer, NULL) : (struct kcd_log_about){ 0 };
+}
+
+static void conn_free(struct kcd_conn *conn)
+{
+	struct kcd_daemon *d = conn->daemon;
+
+	kcd_timer_disarm(&d->timers, &conn->timer);
+	kcd_watch_done(&conn->watch);
+	if (conn->fd >= 0)
+		close(conn->fd);
+	kcp_stream_done(&conn->stream);
+	if (conn->user) {
+		conn->user->buffers.used -= conn->charged;
+		conn->user->connections--;
+		d->connections--;
+		kcd_user_unref(conn->user);
+	}
+	kcd_peer_free(conn->peer);
+	kcd_list_remove(&conn->link);
+	kcd_list_remove(&conn->ready);
+	kcd_list_remove(&conn->dirty);
+	KC_FREE(conn);
+}
+
+static void bury(struct kcd_corpse *corpse)
+{
+	conn_free(KCD_CONTAINER(corpse, struct kcd_conn, corpse));
+}
+
+int kcd_conn_new(struct kcd_daemon *d, int fd, struct kcd_conn **ret, const char **ret_limit)
+{
+	struct kcd_conn *conn = KC_CALLOC(1, sizeof(*conn));
+	struct kcd_log_about about;
+	int r;
+
+	if (!conn)
+		return KC_ENOMEM;
+	conn->daemon = d;
+	conn->fd = -1;
+	conn->state = KCD_CONN_CLOSED;
+	conn->timer.fn = on_timer;
+	kcd_list_init(&conn->link);
+	kcd_list_init(&conn->ready);
+	kcd_list_init(&conn->dirty);
+	/* A whole frame fits above the cap, so a frame is never refused, only the next. */
+	kcp_stream_init(&conn->stream, fd, d->max_frame, d->config.output_max + d->max_frame);
+	r = kcd_peer_new(fd, &d->users, &conn->peer);
+	if (r == 0)
+		r = kcd_count_take(&d->connections, d->config.connections, "limits.connections",
+				   ret_limit);
+	if (r < 0) {
+		conn_free(conn);
+		return r;
+	}
+	r = kcd_count_take(&conn->peer->user->connections, d->config.user_connections,
+			   "user_limits.connections", ret_limit);
+	if (r < 0) {
+		d->connections--;
+		conn_free(conn);
+		return r;
+	}
+	conn->user = kcd_user_ref(conn->peer->user);
+	r = kcd_watch_init(&conn->watch, d->loop, fd, on_socket);
+	if (r == 0)
+		r = kcd_watch_set(&conn->watch, true, false);
+	if (r == 0)
+		r = kcd_timer_arm(&d->timers, &conn->timer, d->timers.now_ns + HELLO_NS);
+	if (r < 0) {
+		conn_free(conn);
+		return r;
+	}
+	conn->fd = fd;
+	conn->state = KCD_CONN_OPEN;
+	kcd_list_append(&d->conns, &conn->link);
+	d->n_conns++;
+	about = kcd_conn_about(conn);
+	kcd_debug(KCD_DEBUG_CONN, &about, "connected");
+	*ret = conn;
+	return 0;
+}
+
+void kcd_conn_mark_ready(struct kcd_conn *conn)
+{
+	if (conn->state != KCD_CONN_OPEN || conn->blocked)
+		return;
+	if (kcd_list_empty(&conn->ready))
+		kcd_list_append(&conn->user->ready, &conn->ready);
+	if (kcd_list_empty(&conn->user->turn))
+		kcd_list_append(&conn->daemon->turns, &conn->user->turn);
+}
+
+void kcd_conn_charge(struct kcd_conn *conn, unsigned n)
+{
+	conn->spent += n;
+}
+
+/* Buffers grow and shrink with the frames; the user pays for what they are now. */
+static void account(struct kcd_conn *conn)
+{
+	uint64_t now = conn->stream.in_cap + conn->stream.out.cap;
+	struct kcd_budget *budget = &conn->user->buffers;
+
+	budget->used = budget->used - conn->charged + now;
+	if (now > conn->charged && budget->used > budget->max && conn->state == KCD_CONN_OPEN &&
+	    now > KCP_FRAME_MIN_MAX) {
+		conn->charged = now;
+		kcd_conn_fault(conn, KC_EDQUOT, "user_limits.buffers");
+		return;
+	}
+	conn->charged = now;
+}
+
+static void set_watch(struct kcd_conn *conn, bool read, bool write)
+{
+	if (kcd_watch_set(&conn->watch, read, write) < 0)
+		conn->overflowed = true;
+}
+
+/* The peer hung up, or is gone. */
+static void lost(struct kcd_conn *conn)
+{
+	struct kcd_session *session = conn->session;
+	struct kcd_log_about about = kcd_conn_about(conn);
+
+	kcd_debug(KCD_DEBUG_CONN, &about, "hung up");
+	kcd_conn_close(conn);
+	if (session)
+		kcd_session_lost(session);
+}
+
+/* One read. False: nothing more for now. */
+static bool fill(struct kcd_conn *conn)
+{
+	int r;
+
+	if (!conn->readable)
+		return false;
+	r = kcp_stream_fill(&conn->stream);
+	if (r == KC_EAGAIN) {
+		conn->readable = false;
+		/* That was all there will be. */
+		if (conn->deaf)
+			lost(conn);
+		return false;
+	}
+	if (r == KC_ENOMEM)
+		kcd_conn_fault(conn, r, "no memory to read");
+	else if (r <= 0)
+		lost(conn);
+	else if (r < DRAINED_BYTES && !conn->deaf)
+		conn->readable = false;
+	return r > 0;
+}
+
+void kcd_conn_serve(struct kcd_conn *conn)
+{
+	struct kcd_daemon *d = conn->daemon;
+
+	conn->spent = 0;
+	while (conn->state == KCD_CONN_OPEN) {
+		struct kcp_header header;
+		const uint8_t *payload;
+		const char *why;
+		int r;
+
+		if (conn->spent >= TURN_FRAMES) {
+			kcd_conn_mark_ready(conn);
+			break;
+		}
+		if (kcp_stream_pending(&conn->stream) >= d->config.output_high &&
+		    !conn->deaf) {
+			conn->blocked = true; /* until kcd_conn_flush() has written enough */
+			break;
+		}
+		r = kcp_stream_next(&conn->stream, &header, &payload, &why);
+		if (r == 0) {
+			if (!fill(conn))
+				break;
+			continue;
+		}
+		if (r < 0) {
+			kcd_conn_fault(conn, KC_EPROTO, why);
+			break;
+		}
+		if (conn->deaf && ++conn->after_end > AFTER_END) {
+			lost(conn);
+			break;
+		}
+		d->frames_in++;
+		conn->spent += 1 + header.length / FRAME_BYTES;
+		kcd_dispatch(conn, &header, payload);
+	}
+	if (conn->state != KCD_CONN_CLOSED)
+		account(conn);
+}
+
+/* Write no more; read what is there, then end. */
+static void go_deaf(struct kcd_conn *conn)
+{
+	conn->deaf = true;
+	conn->blocked = false;
+	conn->readable = true;
+	set_watch(conn, true, false);
+	kcd_conn_mark_ready(conn);
+}
+
+void kcd_conn_flush(struct kcd_conn *conn)
+{
+	struct kcd_daemon *d = conn->daemon;
+	size_t pending;
+	bool open;
+	int r;
+
+	if (conn->state == KCD_CONN_CLOSED || conn->deaf)
+		return;
+	r = kcp_stream_flush(&conn->stream);
+	pending = kcp_stream_pending(&conn->stream);
+	if (r < 0 && r != KC_EAGAIN) {
+		/* The client has hung up; what it said before that counts all the same. */
+		if (conn->state == KCD_CONN_OPEN)
+			go_deaf(conn);
+		else
+			kcd_conn_close(conn);
+		return;
+	}
+	if (conn->state == KCD_CONN_OPEN && (conn->overflowed || pending > d->config.output_max)) {
+		kcd_conn_fault(conn, KC_EDQUOT,
+			       "limits.output_max: the client does not read what it asked for");
+		return;
+	}
+	if (conn->state == KCD_CONN_LINGERING && pending == 0) {
+		kcd_conn_close(conn);
+		return;
+	}
+	open = conn->state == KCD_CONN_OPEN;
+	if (open && pending >= d->config.output_high)
+		conn->blocked = true;
+	if (conn->blocked && pending <= d->config.output_high / 2) {
+		conn->blocked = false;
+		kcd_conn_mark_ready(conn); /* frames may be in the buffer already */
+	}
+	set_watch(conn, open && !conn->blocked, pending > 0);
+	account(conn);
+	if (conn->starved && open && kcd_conn_may_give(conn)) {
+		conn->starved = false;
+		if (conn->session)
+			kcd_session_feed(conn->session);
+	}
+}
+
+struct kcp_buf *kcd_conn_out(struct kcd_conn *conn)
+{
+	if (conn->state != KCD_CONN_OPEN || conn->overflowed || conn->deaf)
+		return NULL;
+	return kcp_stream_out(&conn->stream);
+}
+
+void kcd_conn_sent(struct kcd_conn *conn, size_t at)
+{
+	if (kcp_frame_end(kcp_stream_out(&conn->stream), at) < 0)
+		conn->overflowed = true;
+	else
+		conn->daemon->frames_out++;
+	if (kcp_stream_pending(&conn->stream) > conn->daemon->config.output_max)
+		conn->overflowed = true;
+	if (kcd_list_empty(&conn->dirty))
+		kcd_list_append(&conn->daemon->dirty, &conn->dirty);
+}
+
+bool kcd_conn_may_give(struct kcd_conn *conn)
+{
+	if (kcd_conn_out(conn) &&
+	    kcp_stream_pending(&conn->stream) < conn->daemon->config.output_high)
+		return true;
+	conn->starved = true;
+	return false;
+}
+
+void kcd_conn_fault(struct kcd_conn *conn, int code, const char *why)
+{
+	struct kcp_buf *out = kcp_stream_out(&conn->stream);
+	struct kcd_log_about about = kcd_conn_about(conn);
+	struct kcd_session *session = conn->session;
+	size_t at;
+
+	if (conn->state != KCD_CONN_OPEN)
+		return;
+	kcd_log_client(KCD_LOG_INFO, &about, "connection ended: %s (%s)", why,
+		       kcp_result_name(kcp_result_from_code(code)));
+	at = kcp_frame_begin(out, KCP_ERROR, 0, 0, 0);
+	kcp_put_u32(out, KCP_T_RESULT, kcp_result_from_code(code));
+	kcp_put_text(out, KCP_T_DETAIL, why);
+	kcd_conn_sent(conn, at);
+	kcd_conn_linger(conn);
+	if (session)
+		kcd_session_end(session, session->peer->dead);
+}
+
+/* No more is read; frees nothing. */
+static void shut(struct kcd_conn *conn, enum kcd_conn_state state)
+{
+	conn->state = state;
+	conn->session = NULL;
+	kcd_list_remove(&conn->ready);
+}
+
+void kcd_conn_linger(struct kcd_conn *conn)
+{
+	struct kcd_daemon *d = conn->daemon;
+
+	if (conn->state != KCD_CONN_OPEN)
+		return;
+	if (conn->session)
+		conn->session->conn = NULL;
+	shut(conn, KCD_CONN_LINGERING);
+	set_watch(conn, false, false);
+	if (kcd_timer_arm(&d->timers, &conn->timer, d->timers.now_ns + LINGER_NS) < 0)
+		kcd_conn_close(conn);
+	else if (kcd_list_empty(&conn->dirty))
+		kcd_list_append(&d->dirty, &conn->dirty);
+}
+
+void kcd_conn_close(struct kcd_conn *conn)
+{
+	if (conn->state == KCD_CONN_CLOSED)
+		return;
+	if (conn->session)
+		conn->session->conn = NULL;
+	shut(conn, KCD_CONN_CLOSED);
+	kcd_timer_disarm(&conn->daemon->timers, &conn->timer);
+	kcd_watch_done(&conn->watch);
+	close(conn->fd);
+	conn->fd = -1;
+	kcd_list_remove(&conn->dirty);
+	kcd_list_remove(&conn->link);
+	conn->daemon->n_conns--;
+	kcd_listener_retry(&conn->daemon->listener);
+	kcd_reap_later(&conn->daemon->graves, &conn->corpse, bury);
+}
+
+void kcd_conn_peer_died(struct kcd_conn *conn)
+{
+	go_deaf(conn);
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The daemon as one object: see daemon.h. */
+#include "kcorod/daemon.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "kcorod/conn.h"
+#include "kcorod/request.h"
+#include "kcorod/sd.h"
+#include "kcorod/session.h"
+#include "kcoro/error.h"
+#include "libkcoro-client/port/kcoro_port.h"
+
+#define REQUESTS_KEPT 4096u /* free records in the pool */
+#define ROUNDS_ALONE 8      /* connections served in a turn when only one user has any */
+#define FDS_EXTRA 64u       /* descriptors that are no connection's */
+
+/* ---- the turn --------------------------------------------------------------- */
+
+/* One connection of each user that has one ready, in turn: whoever has a thousand gets no
+ * more of the daemon than whoever has one. True: more than one user was served. */
+static bool serve_round(struct kcd_daemon *d)
+{
+	struct kcd_list users;
+	unsigned served = 0;
+
+	kcd_list_init(&users);
+	while (!kcd_list_empty(&d->turns)) {
+		struct kcd_list *link = d->turns.next;
+
+		kcd_list_remove(link);
+		kcd_list_append(&users, link);
+	}
+	while (!kcd_list_empty(&users)) {
+		struct kcd_user *user = KCD_LIST_FIRST(&users, struct kcd_user, turn);
+		struct kcd_conn *conn;
+
+		kcd_list_remove(&user->turn);
+		if (kcd_list_empty(&user->ready))
+			continue;
+		conn = KCD_LIST_FIRST(&user->ready, struct kcd_conn, ready);
+		kcd_list_remove(&conn->ready);
+		kcd_conn_serve(conn);
+		if (!kcd_list_empty(&user->ready) && kcd_list_empty(&user->turn))
+			kcd_list_append(&d->turns, &user->turn);
+		served++;
+	}
+	return served > 1;
+}
+
+static void flush(struct kcd_daemon *d)
+{
+	struct kcd_list dirty;
+
+	/* Only those of now: what a flush sets going is the next turn's. */
+	kcd_list_init(&dirty);
+	while (!kcd_list_empty(&d->dirty)) {
+		struct kcd_list *link = d->dirty.next;
+
+		kcd_list_remove(link);
+		kcd_list_append(&dirty, link);
+	}
+	while (!kcd_list_empty(&dirty)) {
+		struct kcd_conn *conn = KCD_LIST_FIRST(&dirty, struct kcd_conn, dirty);
+
+		kcd_list_remove(&conn->dirty);
+		kcd_conn_flush(conn);
+	}
+}
+
+static bool turn(void *arg)
+{
+	struct kcd_daemon *d = arg;
+
+	for (int i = 0; i < ROUNDS_ALONE && !kcd_list_empty(&d->turns); i++)
+		if (serve_round(d))
+			break;
+	/* After the frames: what can complete completes, even at its deadline. */
+	kcd_timers_run(&d->timers, d->timers.now_ns);
+	flush(d);
+	kcd_reap(&d->graves);
+	if (d->stopping && kcd_list_empty(&d->conns))
+		kcd_loop_stop(d->loop);
+	return !kcd_list_empty(&d->turns) || !kcd_list_empty(&d->dirty);
+}
+
+int kcd_daemon_turn(struct kcd_daemon *d, bool wait)
+{
+	return kcd_loop_once(d->loop, wait);
+}
+
+/* ---- signals and the watchdog ----------------------------------------------- */
+
+static void on_stop(int signo, void *arg)
+{
+	kcd_log(KCD_LOG_NOTICE, NULL, "stopping on %s", signo == SIGTERM ? "SIGTERM" : "SIGINT");
+	kcd_daemon_stop(arg);
+}
+
+static void on_dump(int signo, void *arg)
+{
+	(void)signo;
+	kcd_daemon_dump(arg);
+}
+
+static void on_watchdog(struct kcd_timer *timer)
+{
+	struct kcd_daemon *d = KCD_CONTAINER(timer, struct kcd_daemon, watchdog);
+
+	kcd_sd_watchdog_ping();
+	(void)kcd_timer_arm(&d->timers, timer, d->timers.now_ns + d->watchdog_ns);
+}
+
+void kcd_daemon_stop(struct kcd_daemon *d)
+{
+	struct kcd_conn *conn, *safe;
+
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	kcd_sd_stopping();
+	kcd_listener_done(&d->listener);
+	KCD_LIST_EACH (conn, safe, &d->conns, struct kcd_conn, link) {
+		struct kcd_session *session = conn->session;
+
+		kcd_conn_linger(conn);
+		if (session)
+			kcd_session_end(session, /* died= */ false);
+	}
+}
+
+/* ---- life ------------------------------------------------------------------- */
+
+/* A connection costs two descriptors: its socket and its process. */
+static void raise_descriptors(struct kcd_daemon *d)
+{
+	struct rlimit limit;
+	uint64_t need = d->config.connections * 2 + FDS_EXTRA;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	if (limit.rlim_cur < need) {
+		limit.rlim_cur = limit.rlim_max < need ? limit.rlim_max : need;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur < need)
+		kcd_log(KCD_LOG_WARNING, NULL,
+			"limits.connections is %" PRIu64 ", but only %" PRIu64
+			" descriptors are allowed (RLIMIT_NOFILE)",
+			d->config.connections, (uint64_t)limit.rlim_cur);
+}
+
+int kcd_daemon_new(const struct kcd_config *config, struct kcd_daemon **ret)
+{
+	struct kcd_daemon *d = KC_CALLOC(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return KC_ENOMEM;
+	d->config = *config;
+	d->max_frame = (uint32_t)config->message + KCP_FRAME_EXTRA;
+	d->bytes = (struct kcd_budget){ .max = config->bytes, .name = "limits.bytes" };
+	d->started_ns = kci_clock_now();
+	kcd_timers_init(&d->timers);
+	d->timers.now_ns = d->started_ns;
+	kcd_users_init(&d->users, &d->config);
+	kcd_map_init(&d->sessions);
+	kcd_list_init(&d->conns);
+	kcd_list_init(&d->turns);
+	kcd_list_init(&d->dirty);
+	kcd_list_init(&d->graves);
+	kcd_pool_init(&d->requests, sizeof(struct kcd_request), REQUESTS_KEPT);
+	kcd_bufs_init(&d->bufs);
+	kcp_buf_init(&d->scratch, (size_t)d->max_frame + KCP_FRAME_EXTRA);
+	kcd_listener_init(&d->listener, d);
+	r = kcd_registry_init(&d->registry);
+	if (r == 0)
+		r = kcd_loop_new(&d->loop, &d->timers, turn, d);
+	if (r < 0) {
+		kcd_daemon_free(d);
+		return r;
+	}
+	*ret = d;
+	return 0;
+}
+
+struct kcd_daemon *kcd_daemon_free(struct kcd_daemon *d)
+{
+	if (!d)
+		return NULL;
+	kcd_listener_done(&d->listener);
+	while (d->sessions.n > 0)
+		kcd_session_end(KCD_CONTAINER(kcd_map_any(&d->sessions), struct kcd_session, node),
+				/* died= */ false);
+	while (!kcd_list_empty(&d->conns))
+		kcd_conn_close(KCD_LIST_FIRST(&d->conns, struct kcd_conn, link));
+	kcd_reap(&d->graves);
+	for (size_t i = 0; i < d->registry.n_slots; i++)
+		if (d->registry.slots[i]) {
+			d->registry.slots[i]->owner->channels--;
+			kcd_registry_free(&d->registry, d->registry.slots[i]);
+		}
+	kcd_registry_done(&d->registry);
+	kcd_users_done(&d->users);
+	kcd_map_done(&d->sessions);
+	kcd_pool_done(&d->requests);
+	kcd_bufs_done(&d->bufs);
+	kcp_buf_done(&d->scratch);
+	kcd_timers_done(&d->timers);
+	kcd_loop_free(d->loop);
+	KC_FREE(d);
+	return NULL;
+}
+
+int kcd_daemon_run(struct kcd_daemon *d)
+{
+	int r = kcd_loop_signal(d->loop, SIGTERM, on_stop, d);
+
+	if (r == 0)
+		r = kcd_loop_signal(d->loop, SIGINT, on_stop, d);
+	if (r == 0)
+		r = kcd_loop_signal(d->loop, SIGUSR1, on_dump, d);
+	if (r < 0)
+		return r;
+	raise_descriptors(d);
+	d->watchdog_ns = kcd_sd_watchdog_ns();
+	d->watchdog.fn = on_watchdog;
+	if (d->watchdog_ns > 0)
+		r = kcd_timer_arm(&d->timers, &d->watchdog, d->timers.now_ns + d->watchdog_ns);
+	if (r == 0) {
+		kcd_sd_ready("serving");
+		r = kcd_loop_run(d->loop);
+	}
+	return r;
+}
+
+/* ---- channels that are gone, and sums --------------------------------------- */
+
+static void add(struct kcd_totals *sum, const struct kcd_channel *ch)
+{
+	struct kc_ledger l;
+
+	kcd_channel_ledger(ch, &l);
+	sum->ledger.sent += l.sent;
+	sum->ledger.received += l.received;
+	sum->ledger.queued += l.queued;
+	sum->ledger.leased += l.leased;
+	sum->ledger.conflated += l.conflated;
+	sum->ledger.dropped_oldest += l.dropped_oldest;
+	sum->ledger.dropped_newest += l.dropped_newest;
+	sum->ledger.dropped_purged += l.dropped_purged;
+	sum->ledger.dropped_destroyed += l.dropped_destroyed;
+	sum->ledger.expired += l.expired;
+	sum->ledger.lost_consumer += l.lost_consumer;
+	sum->ledger.lost_daemon += l.lost_daemon;
+	sum->bytes_sent += ch->bytes_sent;
+	sum->bytes_received += ch->bytes_received;
+	sum->redelivered += ch->redelivered;
+}
+
+void kcd_daemon_totals(const struct kcd_daemon *d, struct kcd_totals *ret)
+{
+	*ret = d->gone;
+	for (size_t i = 0; i < d->registry.n_slots; i++)
+		if (d->registry.slots[i])
+			add(ret, d->registry.slots[i]->channel);
+}
+
+static void channel_bury(struct kcd_corpse *corpse)
+{
+	struct kcd_entry *entry = KCD_CONTAINER(corpse, struct kcd_entry, corpse);
+	struct kcd_daemon *d =
+		KCD_CONTAINER(entry->channel->elements.budgets[0], struct kcd_daemon, bytes);
+
+	add(&d->gone, entry->channel);
+	entry->owner->channels--;
+	kcd_registry_free(&d->registry, entry);
+}
+
+void kcd_daemon_channel_gone(struct kcd_daemon *d, struct kcd_channel *ch)
+{
+	kcd_reap_later(&d->graves, &kcd_registry_entry(&d->registry, ch)->corpse, channel_bury);
+}
+
+void kcd_daemon_dump(struct kcd_daemon *d)
+{
+	static const char *const kinds[] = { "rendezvous", "buffered", "conflated", "unlimited" };
+	struct kcd_totals t;
+
+	kcd_daemon_totals(d, &t);
+	kcd_log(KCD_LOG_NOTICE, NULL,
+		"state: %" PRIu64 " connections, %zu sessions, %zu channels, %zu timers, %" PRIu64
+		" bytes held, %" PRIu64 " frames in, %" PRIu64 " out, %" PRIu64 " resumes",
+		d->n_conns, d->sessions.n, d->registry.n, d->timers.n, d->bytes.used,
+		d->frames_in, d->frames_out, d->resumes);
+	kcd_log(KCD_LOG_NOTICE, NULL,
+		"state: elements: %" PRIu64 " sent, %" PRIu64 " received, %" PRIu64
+		" queued, %" PRIu64 " leased",
+		t.ledger.sent, t.ledger.received, t.ledger.queued, t.ledger.leased);
+	for (size_t i = 0; i < d->registry.n_slots; i++) {
+		const struct kcd_channel *ch;
+		struct kcd_log_about about = { 0 };
+
+		if (!d->registry.slots[i])
+			continue;
+		ch = d->registry.slots[i]->channel;
+		about.channel = ch->name;
+		kcd_log(KCD_LOG_NOTICE, &about,
+			"state: @%" PRIx64 " %s%s%s, %" PRIu64 " elements, %u senders (%u wait), %u "
+			"receivers (%u wait)",
+			ch->id, kinds[ch->opts.kind], ch->closed ? ", closed" : "",
+			ch->destroyed ? ", destroyed" : "", kcd_channel_len(ch), ch->n_senders,
+			ch->n_senders_waiting, ch->n_receivers, ch->n_receivers_waiting);
+	}
+}

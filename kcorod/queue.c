@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Sending, receiving and waiting.
+ *
+ * Each call first tries at once; what cannot proceed is queued. Whatever changes a
+ * channel ends with the pump, which lets everything proceed that can: receivers
+ * are served before senders are let in, so that an element never finds the
+ * channel full while somebody waits for it.
+ */
+#include <string.h>
+
+#include "kcorod/channel-private.h"
+#include "kcoro/error.h"
+#include "libkcoro-client/port/kcoro_port.h"
+
+void kcd_wait_init(struct kcd_wait *wait, struct kcd_attach *attach, bool send)
+{
+	*wait = (struct kcd_wait){ .attach = attach, .send = send };
+	kcd_list_init(&wait->link);
+	kcd_list_init(&wait->grouped);
+}
+
+static uint32_t *wait_counter(struct kcd_wait *wait)
+{
+	struct kcd_channel *ch = wait->attach->channel;
+
+	return wait->send ? &ch->n_senders_waiting : &ch->n_receivers_waiting;
+}
+
+void kcd_wait_enqueue(struct kcd_wait *wait)
+{
+	struct kcd_channel *ch = wait->attach->channel;
+	struct kcd_list *queue = wait->send ? &ch->senders : &ch->receivers, *at = queue;
+
+	if (wait->state == KCD_IDLE)
+		(*wait_counter(wait))++;
+	else if (wait->try_once)
+		ch->try_requeued = true;
+	wait->state = KCD_WAITING;
+	if (!wait->ticket)
+		wait->ticket = ++ch->next_ticket;
+	kcd_list_remove(&wait->link);
+	if (wait->suspended)
+		return;
+	while (at->prev != queue &&
+	       KCD_CONTAINER(at->prev, struct kcd_wait, link)->ticket > wait->ticket)
+		at = at->prev;
+	kcd_list_insert(at, &wait->link);
+}
+
+void kcd_wait_engage(struct kcd_wait *wait, enum kcd_wait_state state)
+{
+	kcd_list_remove(&wait->link);
+	kcd_list_append(&wait->attach->channel->engaged, &wait->link);
+	wait->state = state;
+}
+
+void kcd_wait_finish(struct kcd_wait *wait)
+{
+	if (wait->state == KCD_IDLE)
+		return;
+	if (!wait->suspended)
+		(*wait_counter(wait))--;
+	wait->state = KCD_IDLE;
+	kcd_list_remove(&wait->link);
+	kcd_list_remove(&wait->grouped);
+	kcd_timer_disarm(wait->attach->channel->timers, &wait->settle);
+}
+
+struct kcd_wait *kcd_wait_first(struct kcd_list *queue)
+{
+	struct kcd_wait *wait, *safe;
+
+	KCD_LIST_EACH (wait, safe, queue, struct kcd_wait, link)
+		if (!wait->group || (!wait->group->active && !wait->group->claimed))
+			return wait;
+	return NULL;
+}
+
+/* May an element of `len` bytes be queued? */
+static bool queue_has_room(const struct kcd_channel *ch, uint64_t len)
+{
+	uint64_t places = kcd_channel_len(ch) + ch->n_reserved;
+
+	switch (ch->opts.kind) {
+	case KCP_KIND_RENDEZVOUS:
+		return false;
+	case KCP_KIND_CONFLATED:
+		return true;
+	case KCP_KIND_BUFFERED:
+		/* What is offered cannot be dropped to make room, and must not make a channel
+		 * wait that never waits. */
+		if (ch->opts.overflow == KCP_OVERFLOW_DROP_OLDEST)
+			places -= ch->n_offered;
+		if (places >= ch->opts.capacity)
+			return false;
+		break;
+	case KCP_KIND_UNLIMITED:
+		/* Empty messages have no bytes, but must have a bound. */
+		if (places >= ch->opts.max_bytes)
+			return false;
+		break;
+	}
+	return ch->opts.max_bytes == 0 ||
+	       (ch->queued_bytes <= ch->opts.max_bytes &&
+		len <= ch->opts.max_bytes - ch->queued_bytes);
+}
+
+static bool queue_drop_oldest(struct kcd_channel *ch)
+{
+	struct kcd_delivery *d;
+
+	if (!kcd_channel_has_queued(ch))
+		return false;
+	if (ch->n_returned == 0) {
+		ch->queued_bytes -= kcd_channel_bytes(ch, ch->head, 1);
+		kcd_elements_free(&ch->elements, ch->head++, 1);
+	} else {
+		d = KCD_LIST_FIRST(&ch->returned, struct kcd_delivery, link);
+		ch->queued_bytes -= kcd_channel_bytes(ch, d->from, 1);
+		kcd_elements_free(&ch->elements, d->from++, 1);
+		ch->n_returned--;
+		if (--d->n == 0) {
+			kcd_returned_remove(ch, d);
+			KC_FREE(d);
+		}
+	}
+	ch->ledger.dropped_oldest++;
+	return true;
+}
+
+/* Serve those who wait to receive from what is queued. True if anything moved. */
+static bool queue_serve_receivers(struct kcd_channel *ch)
+{
+	bool moved = false;
+	struct kcd_wait *wait;
+
+	while (kcd_channel_has_queued(ch) && (wait = kcd_wait_first(&ch->receivers)) != NULL) {
+		long n;
+
+		moved = true;
+		if (wait->offer) {
+			kcd_offer_element(wait);
+			continue;
+		}
+		n = kcd_delivery_take(wait->attach, wait->max, wait->space, /* ahead= */ false,
+				      wait->lease, wait->lease_ms, &wait->first,
+				      &wait->n_deliveries, &wait->needed);
+		kcd_wait_finish(wait);
+		ch->ops->done(wait, n);
+	}
+	return moved;
+}
+
+/* The next element of a SEND's bytes; the form was checked before. */
+static const uint8_t *elems_next(const struct kcd_channel *ch, const uint8_t **pos,
+				 uint32_t *ret_len)
+{
+	const uint8_t *p = *pos;
+
+	if (ch->opts.elem_size) {
+		*ret_len = ch->opts.elem_size;
+	} else {
+		*ret_len = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+			   (uint32_t)p[3] << 24;
+		p += 4;
+	}
+	*pos = p + *ret_len;
+	return p;
+}
+
+enum room { ROOM_YES, ROOM_NO, ROOM_DROP };
+
+static enum room queue_make_room(struct kcd_channel *ch, uint32_t len)
+{
+	if (ch->opts.kind == KCP_KIND_CONFLATED) {
+		kcd_channel_drop_queued(ch, &ch->ledger.conflated);
+		return ROOM_YES;
+	}
+	while (!queue_has_room(ch, len)) {
+		if (queue_serve_receivers(ch))
+			continue;
+		if (ch->opts.overflow == KCP_OVERFLOW_DROP_NEWEST)
+			return ROOM_DROP;
+		if (ch->opts.overflow != KCP_OVERFLOW_DROP_OLDEST || !queue_drop_oldest(ch))
+			return ROOM_NO;
+	}
+	return ROOM_YES;
+}
+
+static int queue_append(struct kcd_channel *ch, const void *data, uint32_t len,
+			const char **ret_why)
+{
+	int r = kcd_elements_append(&ch->elements, data, len, ret_why);
+
+	if (r < 0)
+		return r;
+	ch->tail = ch->elements.next;
+	ch->queued_bytes += len;
+	ch->ledger.sent++;
+	ch->bytes_sent += len;
+	return 0;
+}
+
+long kcd_queue_accept(struct kcd_channel *ch, struct kcd_wait *wait)
+{
+	const uint8_t *pos = wait->elems;
+	uint32_t n;
+
+	for (n = 0; n < wait->n; n++) {
+		uint32_t len;
+		const uint8_t *data = elems_next(ch, &pos, &len);
+		enum room room;
+		int r;
+
+		if (!ch->opts.elem_size && len > ch->opts.max_msg)
+			return n ? (long)n : KC_EMSGSIZE;
+		room = queue_make_room(ch, len);
+		if (room == ROOM_NO)
+			break;
+		if (room == ROOM_DROP) {
+			ch->ledger.sent++;
+			ch->bytes_sent += len;
+			ch->ledger.dropped_newest++;
+			continue;
+		}
+		r = queue_append(ch, data, len, &wait->why);
+		if (r < 0)
+			return n ? (long)n : r;
+		if (ch->opts.kind == KCP_KIND_CONFLATED)
+			queue_serve_receivers(ch);
+	}
+	return (long)n;
+}
+
+/* Let waiting senders in. True if anything moved. */
+static bool queue_serve_senders(struct kcd_channel *ch)
+{
+	bool moved = false;
+	struct kcd_wait *wait;
+
+	while ((wait = kcd_wait_first(&ch->senders)) != NULL) {
+		long n;
+
+		if (wait->offer) {
+			/* A policy that drops always has room in the end. */
+			if (ch->opts.overflow == KCP_OVERFLOW_BLOCK &&
+			    !queue_has_room(ch, wait->elems_len))
+				break;
+			kcd_offer_place(wait);
+			moved = true;
+			continue;
+		}
+		n = kcd_queue_accept(ch, wait);
+		if (n == 0)
+			break;
+		moved = true;
+		kcd_wait_finish(wait);
+		ch->ops->done(wait, n);
+	}
+	return moved;
+}
+
+static bool queue_meet(struct kcd_channel *ch)
+{
+	bool moved = false;
+
+	while (!kcd_channel_has_queued(ch)) {
+		struct kcd_wait *sender = kcd_wait_first(&ch->senders);
+		struct kcd_wait *receiver = kcd_wait_first(&ch->receivers);
+
+		if (!sender || !receiver || !kcd_offer_meet(sender, receiver))
+			break;
+		moved = true;
+	}
+	return moved;
+}
+
+/* End those who wait for what cannot come any more. */
+static void queue_dismiss(struct kcd_channel *ch)
+{
+	struct kcd_wait *wait, *safe;
+
+	if (ch->try_requeued) {
+		struct kcd_list *queues[] = { &ch->senders, &ch->receivers };
+
+		ch->try_requeued = false;
+		for (size_t i = 0; i < KC_ARRAY_SIZE(queues); i++) {
+			KCD_LIST_EACH (wait, safe, queues[i], struct kcd_wait, link) {
+				if (!wait->try_once)
+					continue;
+				kcd_wait_finish(wait);
+				ch->ops->done(wait, KC_EAGAIN);
+			}
+		}
+	}
+	if (!kcd_channel_drained(ch, /* try_once= */ false))
+		return;
+	KCD_LIST_EACH (wait, safe, &ch->receivers, struct kcd_wait, link) {
+		kcd_wait_finish(wait);
+		ch->ops->done(wait, KC_EPIPE);
+	}
+}
+
+void kcd_channel_pump(struct kcd_channel *ch)
+{
+	bool moved;
+
+	if (ch->pumping || ch->held > 0) {
+		ch->pump_again = true;
+		return;
+	}
+	ch->pumping = true;
+	do {
+		ch->pump_again = false;
+		moved = queue_serve_receivers(ch);
+		if (ch->closed)
+			continue; /* who still waits to send is about to be told */
+		if (ch->opts.kind == KCP_KIND_RENDEZVOUS)
+			moved |= queue_meet(ch);
+		else
+			moved |= queue_serve_senders(ch);
+	} while (moved || ch->pump_again);
+	kcd_channel_give_ahead(ch);
+	kcd_channel_recall(ch);
+	queue_dismiss(ch);
+	ch->pumping = false;
+}
+
+void kcd_channel_hold(struct kcd_channel *ch)
+{
+	ch->held++;
+}
+
+void kcd_channel_release(struct kcd_channel *ch)
+{
+	if (--ch->held == 0 && ch->pump_again)
+		kcd_channel_pump(ch);
+}
+
+/* Check the form of a SEND's elements and count them. */
+static int elems_check(const struct kcd_channel *ch, struct kcd_wait *wait)
+{
+	size_t left = wait->elems_len;
+	const uint8_t *pos = wait->elems;
+
+	wait->why = "ELEMENTS is no whole number of elements";
+	wait->n = 0;
+	if (ch->opts.elem_size) {
+		if (left == 0 || left % ch->opts.elem_size != 0 ||
+		    left / ch->opts.elem_size > KCP_BATCH_MAX)
+			return KC_EINVAL;
+		wait->n = (uint32_t)(left / ch->opts.elem_size);
+		return 0;
+	}
+	while (left > 0) {
+		const uint8_t *before = pos;
+		uint32_t len;
+
+		if (left < 4)
+			return KC_EINVAL;
+		elems_next(ch, &pos, &len);
+		if (len > left - 4 || wait->n == KCP_BATCH_MAX)
+			return KC_EINVAL;
+		if (wait->n == 0 && len > ch->opts.max_msg)
+			return KC_EMSGSIZE;
+		left -= (size_t)(pos - before);
+		wait->n++;
+	}
+	return wait->n ? 0 : KC_EINVAL;
+}
+
+/* Queue a request that could not proceed at once, unless it was to try only. */
+static long wait_or_give_up(struct kcd_channel *ch, struct kcd_wait *wait)
+{
+	kcd_wait_enqueue(wait);
+	kcd_channel_pump(ch);
+	if (!wait->try_once || wait->state != KCD_WAITING)
+		return 0;
+	kcd_wait_finish(wait);
+	return KC_EAGAIN;
+}
+
+long kcd_channel_send(struct kcd_wait *wait)
+{
+	struct kcd_channel *ch = wait->attach->channel;
+	long n;
+	int r = elems_check(ch, wait);
+
+	if (r < 0)
+		return r;
+	if (ch->closed)
+		return KC_EPIPE;
+	if (wait->offer && wait->n != 1) {
+		wait->why = "an offer is for one element";
+		return KC_EINVAL;
+	}
+	if (ch->opts.kind != KCP_KIND_RENDEZVOUS && !wait->offer &&
+	    !kcd_wait_first(&ch->senders)) {
+		n = kcd_queue_accept(ch, wait);
+		if (n != 0) {
+			if (n > 0)
+				kcd_channel_pump(ch);
+			return n;
+		}
+	}
+	return wait_or_give_up(ch, wait);
+}
+
+long kcd_channel_recv(struct kcd_wait *wait)
+{
+	struct kcd_channel *ch = wait->attach->channel;
+	struct kcd_wait *sender;
+
+	if (kcd_channel_drained(ch, wait->try_once))
+		return KC_EPIPE;
+	if (wait->offer)
+		return wait_or_give_up(ch, wait);
+	if (kcd_channel_has_queued(ch))
+		return kcd_delivery_take(wait->attach, wait->max, wait->space, /* ahead= */ false,
+					 wait->lease, wait->lease_ms, &wait->first,
+					 &wait->n_deliveries, &wait->needed);
+	sender = kcd_wait_first(&ch->senders);
+	if (ch->opts.kind == KCP_KIND_RENDEZVOUS && sender && !sender->offer) {
+		int code;
+
+		if (!kcd_delivery_fits(sender, wait))
+			return KC_EMSGSIZE;
+		wait->first = kcd_delivery_hand(sender, wait, /* provisional= */ true, &code);
+		if (wait->first) {
+			wait->n_deliveries = 1;
+			return 1;
+		}
+		kcd_wait_finish(sender);
+		ch->ops->done(sender, code);
+	}
+	return wait_or_give_up(ch, wait);
+}
+
+void kcd_wait_end(struct kcd_wait *wait)
+{
+	if (wait->state == KCD_IDLE)
+		return;
+	if (wait->state == KCD_WAITING)
+		kcd_wait_finish(wait);
+	else
+		kcd_offer_withdraw(wait, /* again= */ false);
+	kcd_channel_pump(wait->attach->channel);
+}
+
+void kcd_wait_suspend(struct kcd_wait *wait)
+{
+	if (wait->send || wait->suspended || wait->state == KCD_IDLE)
+		return;
+	/* An offer waits to be settled, for as long as offers do; a plain receiver that was
+	 * paired with one lets its partner go. */
+	if (wait->state == KCD_PAIRED)
+		kcd_offer_withdraw(wait, /* again= */ true);
+	(*wait_counter(wait))--;
+	wait->suspended = true;
+	if (wait->state == KCD_WAITING)
+		kcd_list_remove(&wait->link);
+	kcd_channel_pump(wait->attach->channel);
+}
+
+void kcd_wait_resume(struct kcd_wait *wait)
+{
+	if (!wait->suspended)
+		return;
+	wait->suspended = false;
+	(*wait_counter(wait))++;
+	if (wait->state == KCD_WAITING)
+		kcd_wait_enqueue(wait);
+	kcd_channel_pump(wait->attach->channel);
+}
