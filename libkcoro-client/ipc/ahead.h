@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Elements a handle was given and its program has not taken yet: given ahead, or
+ * in reply to a RECV that they had overtaken. In the order of their deliveries,
+ * one run per frame. Bounded by the handle's credit (recv.c checks).
+ *
+ * An element that was given back stays in the books, though not in the hands, until
+ * kcorod is known to have read the RETURN: should the connection break before, the
+ * delivery has to be named to it again, or it would count as taken.
+ */
+#ifndef KCI_AHEAD_H
+#define KCI_AHEAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "libkcoro-client/core/chan-ops.h"
+#include "libkcoro-client/core/list.h"
+#include "proto/buf.h"
+#include "proto/values.h"
+
+/* Runs that may be given back and not yet known to be; and runs one TAKEN spans. */
+#define KCI_AHEAD_RUNS_MAX 1024u
+
+struct kci_ahead {
+	struct kci_list runs; /* kci_run, by rising deliveries */
+	uint64_t n;           /* elements in hand */
+	uint32_t n_back;      /* runs given back */
+	bool untold;          /* some of those are not in a RETURN yet */
+};
+
+void kci_ahead_init(struct kci_ahead *ahead);
+void kci_ahead_done(struct kci_ahead *ahead);
+
+/* Copy elements behind the others; the first is delivery `first`. 0 or KC_ENOMEM. */
+int kci_ahead_add(struct kci_ahead *ahead, uint64_t first, const struct kcp_elems *elems,
+		  const struct kcp_args *args);
+
+/* How many from the front op has room for; 0 with op->needed set. Not for an empty
+ * buffer. */
+size_t kci_ahead_fit(const struct kci_ahead *ahead, struct kci_recv *op);
+
+/* Move n from the front (that fit) to op. */
+void kci_ahead_take(struct kci_ahead *ahead, size_t n, struct kci_recv *op);
+
+/* Give back up to n of the last ones: RETURN is to be sent. Fewer where memory or
+ * runs_max forbid. */
+void kci_ahead_give_back(struct kci_ahead *ahead, uint64_t n, uint32_t runs_max);
+
+/* RETURN was sent; whatever answers a request above last_id shows that it was read. */
+void kci_ahead_told(struct kci_ahead *ahead, uint64_t last_id);
+
+/* A request `answered` was answered. */
+void kci_ahead_prune(struct kci_ahead *ahead, uint64_t answered);
+
+/* A new connection: whether an earlier RETURN was read is not known. */
+void kci_ahead_untell(struct kci_ahead *ahead);
+
+enum kci_ahead_which {
+	KCI_AHEAD_IN_HAND,
+	KCI_AHEAD_UNTOLD, /* given back, not in a RETURN yet */
+	KCI_AHEAD_ALL,
+};
+
+/* Write the value of RANGES for the first n of these. */
+void kci_ahead_ranges(const struct kci_ahead *ahead, enum kci_ahead_which which, uint64_t n,
+		      struct kcp_buf *buf);
+
+/* Writing elements to a receive call, one after the other. */
+struct kci_sink {
+	struct kci_recv *op;
+	size_t n;     /* elements written */
+	size_t bytes; /* and their bytes */
+};
+
+void kci_sink_add(struct kci_sink *sink, const void *data, size_t len, uint64_t delivery,
+		  uint32_t before);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Sending to a daemon's channel.
+ *
+ * Fixed elements, and a message alone, go to the socket from where the caller has
+ * them. Messages of a batch are mostly small: copying them into one block costs
+ * less than a vector of thousands of pieces.
+ */
+#include "kcoro/error.h"
+#include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/ipc/chan-socket.h"
+#include "proto/values.h"
+
+/* Header and TLVs of a SEND beside the value of ELEMENTS need less. */
+#define SEND_OVERHEAD 128u
+
+/* Elements that could be accepted at once: what a SEND carries beyond that travels
+ * in vain. Receivers that wait may take some more, which is as good a step. */
+static size_t room(const struct kci_schan *sc)
+{
+	if (sc->kind == KC_RENDEZVOUS)
+		return 1;
+	if (sc->kind == KC_BUFFERED && sc->overflow == KC_OVERFLOW_BLOCK)
+		return sc->capacity;
+	return KC_BATCH_MAX;
+}
+
+/* How many of the messages go into one frame, and the bytes of ELEMENTS they need. At
+ * least one: a channel's largest message fits kcorod's largest frame. */
+static size_t messages_fit(const struct kci_schan *sc, const struct kci_send *op, size_t n,
+			   size_t max, size_t *ret_bytes)
+{
+	size_t bytes = 4 + op->msgs[0].len;
+	size_t i;
+
+	if (sc->max_bytes && sc->max_bytes < max)
+		max = (size_t)sc->max_bytes;
+	for (i = 1; i < n && op->msgs[i].len + 4 <= max - (bytes < max ? bytes : max); i++)
+		bytes += 4 + op->msgs[i].len;
+	*ret_bytes = bytes;
+	return i;
+}
+
+/* ELEMENTS of the first messages; a block that holds them, or NULL, is in *ret_block. */
+static int put_messages(struct kci_call *call, const struct kci_send *op, size_t n, size_t bytes,
+			uint8_t **ret_block)
+{
+	struct kcp_buf packed;
+
+	kcp_put_head(&call->head, KCP_T_ELEMENTS, bytes);
+	if (n == 1) {
+		kcp_buf_add_u32(&call->head, (uint32_t)op->msgs[0].len);
+		kci_call_extra(call, op->msgs[0].data, op->msgs[0].len);
+		return 0;
+	}
+	kcp_buf_init(&packed, bytes);
+	(void)kcp_buf_reserve(&packed, bytes);
+	for (size_t i = 0; i < n; i++)
+		kcp_put_message(&packed, op->msgs[i].data, (uint32_t)op->msgs[i].len);
+	if (packed.failed) {
+		kcp_buf_done(&packed);
+		return KC_ENOMEM;
+	}
+	*ret_block = packed.data;
+	kci_call_extra(call, packed.data, packed.len);
+	return 0;
+}
+
+static int on_sent(struct kci_call *call, struct kcp_args *args, int code)
+{
+	const size_t *n = call->arg;
+
+	(void)args;
+	return code == 0 && (call->count < 1 || call->count > *n) ? KC_EPROTO : 0;
+}
+
+long kci_schan_send(kc_chan_t *ch, const struct kci_send *op)
+{
+	struct kci_schan *sc = kci_schan_of(ch);
+	int saved = kci_conn_lock(sc->conn);
+	size_t max = sc->conn->hello.max_frame - SEND_OVERHEAD;
+	size_t n = op->n < room(sc) ? op->n : room(sc);
+	uint8_t *block = NULL;
+	struct kci_call call;
+	size_t bytes;
+	long r = 0;
+
+	kci_call_init(&call, sc->conn, KCP_SEND);
+	kcp_put_u32(&call.head, KCP_T_ATTACH, sc->attach);
+	kci_call_timeout(&call, op->timeout_ms, kci_deadline_from_ms(op->timeout_ms));
+	if (op->msgs) {
+		n = messages_fit(sc, op, n, max, &bytes);
+		r = put_messages(&call, op, n, bytes, &block);
+	} else {
+		if (n > max / sc->elem_size)
+			n = max / sc->elem_size;
+		kcp_put_head(&call.head, KCP_T_ELEMENTS, n * sc->elem_size);
+		kci_call_extra(&call, op->elems, n * sc->elem_size);
+	}
+	call.on_reply = on_sent;
+	call.arg = &n;
+	if (r == 0)
+		r = kci_call_run_locked(&call, op->token);
+	r = r == 0 ? (long)call.count : kci_schan_code(sc, &call, r, op->timeout_ms);
+	kci_conn_unlock(sc->conn, saved);
+	kci_call_done(&call);
+	KC_FREE(block);
+	return r;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The connection object: its life, and waiting on it.
+ */
+#include "libkcoro-client/ipc/conn.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "kcoro/error.h"
+#include "libkcoro-client/core/cancel.h"
+#include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/ipc/call.h"
+#include "libkcoro-client/ipc/debug.h"
+
+int kci_conn_new(kc_ipc_conn_t **ret)
+{
+	kc_ipc_conn_t *conn = KC_CALLOC(1, sizeof(*conn));
+
+	if (!conn)
+		return KC_ENOMEM;
+	conn->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (conn->wake_fd < 0) {
+		KC_FREE(conn);
+		return kci_fail(KC_ENOMEM, "no descriptor is left for an eventfd");
+	}
+	conn->process = kci_process_id();
+	atomic_init(&conn->refs, 1);
+	KC_MUTEX_INIT(&conn->lock);
+	kcp_stream_init(&conn->stream, -1, KCI_FRAME_MAX, KCI_OUT_MAX);
+	kci_list_init(&conn->waiting);
+	kci_list_init(&conn->outbox);
+	kci_list_init(&conn->sent);
+	kci_list_init(&conn->recalls);
+	for (size_t i = 0; i < KCI_CONN_BUCKETS; i++) {
+		kci_list_init(&conn->by_id[i]);
+		kci_list_init(&conn->chans[i]);
+	}
+	*ret = conn;
+	return 0;
+}
+
+void kci_conn_ref(kc_ipc_conn_t *conn)
+{
+	atomic_fetch_add_explicit(&conn->refs, 1, memory_order_relaxed);
+}
+
+void kci_conn_unref(kc_ipc_conn_t *conn)
+{
+	if (atomic_fetch_sub_explicit(&conn->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (conn->stream.fd >= 0)
+		(void)close(conn->stream.fd);
+	kcp_stream_done(&conn->stream);
+	(void)close(conn->wake_fd);
+	KC_MUTEX_DESTROY(&conn->lock);
+	KC_FREE(conn);
+}
+
+int kci_conn_enter(kc_ipc_conn_t *conn)
+{
+	if (!conn)
+		return KC_EINVAL;
+	if (conn->process != kci_process_id())
+		return KC_EFORKED;
+	kci_conn_ref(conn);
+	return 0;
+}
+
+void kci_conn_leave(kc_ipc_conn_t *conn)
+{
+	int saved = kci_thread_nocancel();
+
+	kci_conn_unref(conn);
+	kci_thread_nocancel_end(saved);
+}
+
+int kci_conn_lock(kc_ipc_conn_t *conn)
+{
+	int saved = kci_thread_nocancel();
+
+	KC_MUTEX_LOCK(&conn->lock);
+	return saved;
+}
+
+void kci_conn_unlock(kc_ipc_conn_t *conn, int saved)
+{
+	KC_MUTEX_UNLOCK(&conn->lock);
+	kci_thread_nocancel_end(saved);
+}
+
+int kci_conn_dead(const kc_ipc_conn_t *conn)
+{
+	return kci_fail(conn->dead_code, "%s", conn->dead_detail);
+}
+
+static void fail_requests(kc_ipc_conn_t *conn, struct kci_list *requests)
+{
+	struct kci_request *request;
+
+	/* each takes itself off */
+	while ((request = KCI_LIST_FIRST(requests, struct kci_request, link)))
+		kci_call_fail(request->call, conn->dead_code, conn->dead_detail);
+}
+
+void kci_conn_fail(kc_ipc_conn_t *conn, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (conn->state == KCI_DEAD)
+		return;
+	conn->state = KCI_DEAD;
+	conn->dead_code = code;
+	va_start(ap, fmt);
+	(void)vsnprintf(conn->dead_detail, sizeof(conn->dead_detail), fmt, ap);
+	va_end(ap);
+	KCI_DEBUG("connection ended: %s: %s", kc_error_name(code), conn->dead_detail);
+	fail_requests(conn, &conn->outbox);
+	fail_requests(conn, &conn->sent);
+	for (struct kci_list *l = conn->waiting.next; l != &conn->waiting; l = l->next)
+		kci_wait_ready(KC_CONTAINER_OF(l, struct kci_wait, link));
+	kci_conn_wake(conn);
+}
+
+void kci_conn_break(kc_ipc_conn_t *conn, const char *why)
+{
+	if (conn->state != KCI_LIVE)
+		return;
+	KCI_DEBUG("connection broke: %s", why);
+	conn->state = KCI_BROKEN;
+	conn->grace_until = kci_clock_now() + conn->hello.grace_ms * KC_NS_PER_MS;
+	kci_conn_wake(conn);
+}
+
+void kci_conn_wake(kc_ipc_conn_t *conn)
+{
+	const uint64_t one = 1;
+
+	/* full means that a wake-up is pending already */
+	if (write(conn->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* ---- waiting --------------------------------------------------------------- */
+
+void kci_wait_init(struct kci_wait *wait)
+{
+	memset(wait, 0, sizeof(*wait));
+	kci_list_init(&wait->link);
+}
+
+static void wake(struct kci_wait *wait)
+{
+	if (!wait->parked)
+		return;
+	/* with the lock held: who is woken needs it before it can leave */
+	wait->parked = false;
+	kci_waiter_unpark(&wait->waiter);
+}
+
+void kci_wait_ready(struct kci_wait *wait)
+{
+	wait->ready = true;
+	wake(wait);
+}
+
+/* Nobody reads any more: wake one who will. */
+static void pass_on(kc_ipc_conn_t *conn)
+{
+	for (struct kci_list *l = conn->waiting.next; l != &conn->waiting; l = l->next) {
+		struct kci_wait *wait = KC_CONTAINER_OF(l, struct kci_wait, link);
+
+		if (wait->parked) {
+			wake(wait);
+			return;
+		}
+	}
+}
+
+static int park(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t *token)
+{
+	int r;
+
+	kci_waiter_init(&wait->waiter);
+	wait->parked = true;
+	KC_MUTEX_UNLOCK(&conn->lock);
+	r = kci_waiter_park(&wait->waiter, KC_NEVER, token);
+	KC_MUTEX_LOCK(&conn->lock);
+	wait->parked = false;
+	return r;
+}
+
+/* Gets a reader whose own token is set out of its poll(). */
+struct reader_hook {
+	struct kci_cancel_hook hook;
+	kc_ipc_conn_t *conn;
+};
+
+static void on_cancel(struct kci_cancel_hook *hook)
+{
+	kci_conn_wake(KC_CONTAINER_OF(hook, struct reader_hook, hook)->conn);
+}
+
+static int read_for_all(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t *token)
+{
+	struct reader_hook hook = { .conn = conn };
+	int r = 0;
+
+	conn->reading = true;
+	if (token)
+		(void)kci_cancel_hook_add(token, &hook.hook, on_cancel);
+	while (!wait->ready && r == 0) {
+		r = kci_cancel_check(token);
+		if (r == 0)
+			kci_conn_turn(conn, wait);
+	}
+	if (token)
+		kci_cancel_hook_remove(token, &hook.hook);
+	conn->reading = false;
+	return r;
+}
+
+int kci_conn_wait(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t *token)
+{
+	int r = 0;
+
+	kci_list_append(&conn->waiting, &wait->link);
+	while (!wait->ready && r == 0)
+		r = conn->reading ? park(conn, wait, token) : read_for_all(conn, wait, token);
+	kci_list_remove(&wait->link);
+	if (!conn->reading)
+		pass_on(conn);
+	return wait->ready ? 0 : r;
+}
+
+int kci_conn_drain(kc_ipc_conn_t *conn, kc_cancel_t *token)
+{
+	struct kci_wait wait;
+	int r;
+
+	kci_conn_pump(conn);
+	if (conn->state == KCI_LIVE && kcp_stream_pending(&conn->stream) == 0)
+		return 0;
+	if (conn->state == KCI_DEAD)
+		return kci_conn_dead(conn);
+	kci_wait_init(&wait);
+	wait.drain = true;
+	r = kci_conn_wait(conn, &wait, token);
+	if (r == 0 && conn->state == KCI_DEAD)
+		r = kci_conn_dead(conn);
+	return r;
+}
+
+void kci_conn_take_over(kc_ipc_conn_t *conn)
+{
+	struct kci_wait wait;
+
+	kci_wait_init(&wait);
+	kci_list_append(&conn->waiting, &wait.link);
+	while (conn->reading)
+		(void)park(conn, &wait, NULL);
+	kci_list_remove(&wait.link);
+	conn->reading = true;
+}
+
+void kci_conn_hand_over(kc_ipc_conn_t *conn)
+{
+	conn->reading = false;
+	pass_on(conn);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A connection to kcorod and the session on it.
+ *
+ * There are no threads behind the scenes. Whoever waits for something on the
+ * connection calls kci_conn_wait(); one of those is the reader: it polls the
+ * socket without the lock, and under the lock hands every frame to the call or
+ * channel it belongs to and wakes whose wait is over. The others sleep. A reader
+ * whose own wait is over wakes one sleeper, which takes the role. So the rule
+ * that must always hold is: if somebody sleeps, somebody reads or has just been
+ * woken to do so.
+ *
+ * Writers write at once, under the lock. What the socket does not take stays in
+ * the stream's buffer, and requests that must wait for it in `outbox`; the reader
+ * sends the rest when the socket has room. So nobody is stuck writing while the
+ * daemon is stuck writing to us.
+ *
+ * A break is only noted where it is met; the reader repairs it (resume.c). What
+ * was asked and not answered is sent again then, from the memory of the callers,
+ * who are still waiting.
+ */
+#ifndef KCI_CONN_H
+#define KCI_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/un.h>
+
+#include "kcoro/cancel.h"
+#include "kcoro/ipc.h"
+#include "libkcoro-client/core/list.h"
+#include "libkcoro-client/core/waiter.h"
+#include "libkcoro-client/port/kcoro_port.h"
+#include "proto/stream.h"
+#include "proto/tlv.h"
+#include "proto/wire.h"
+
+#define KCI_CONN_BUCKETS 64u /* of the tables by request id and by attachment */
+#define KCI_PATH_SIZE sizeof(((struct sockaddr_un *)0)->sun_path)
+
+/* The largest frame we accept: any message, and a batch of the size of one. */
+#define KCI_FRAME_MAX (KCP_MSG_MAX + KCP_FRAME_EXTRA)
+
+/* What may wait to be written: the largest frame and some notices. */
+#define KCI_OUT_MAX (KCI_FRAME_MAX + 262144u)
+
+/* Connections made without one answered call in between before we give up: what
+ * accepts and hangs up for ever is no daemon. */
+#define KCI_ATTEMPTS_MAX 256u
+
+struct kci_schan;
+
+enum kci_conn_state {
+	KCI_LIVE,
+	KCI_BROKEN, /* the reader has to connect and resume */
+	KCI_DEAD,   /* for good; every call gets dead_code */
+};
+
+/* What HELLO said. */
+struct kci_hello {
+	uint8_t token[KCP_TOKEN_SIZE];
+	uint32_t max_frame; /* largest the daemon accepts */
+	uint32_t grace_ms;
+	uint32_t requests_max;
+};
+
+struct kc_ipc_conn {
+	uint64_t process; /* fork guard */
+	_Atomic uint32_t refs;
+	char path[KCI_PATH_SIZE]; /* of the socket; to come back to it */
+	int wake_fd;              /* an eventfd the reader polls too */
+
+	KC_MUTEX_T lock; /* guards what follows; the input half of stream is the reader's */
+	enum kci_conn_state state;
+	int dead_code;
+	char dead_detail[512];
+	struct kci_hello hello;
+	struct kcp_stream stream;
+
+	bool reading;       /* somebody is the reader */
+	bool polling;       /* and is in poll(), with these events: */
+	short poll_events;
+	struct kci_list waiting; /* kci_wait of everyone in kci_conn_wait(), by arrival */
+
+	uint64_t last_id;
+	uint64_t answered;      /* highest id among those answered */
+	uint64_t seq_seen;      /* highest reply number */
+	uint32_t unconfirmed;   /* replies since we last sent anything */
+	uint32_t attempts;      /* connections since the last answered call */
+	uint64_t grace_until;   /* while BROKEN */
+	uint32_t n_calls;       /* in outbox or in flight */
+	struct kci_list outbox; /* kci_request, to be sent in this order */
+	struct kci_list sent;   /* kci_request, not answered, by rising ids */
+	struct kci_list by_id[KCI_CONN_BUCKETS];
+	struct kci_list chans[KCI_CONN_BUCKETS]; /* kci_schan, by attachment */
+	struct kci_list recalls;                 /* kci_schan with a RECALL to answer */
+};
+
+/* Somebody waiting. Lives in the waiting thread's frame. */
+struct kci_wait {
+	struct kci_list link; /* on conn->waiting */
+	struct kci_waiter waiter;
+	bool parked; /* asleep, and not woken yet */
+	bool ready;  /* what it waits for is there */
+	bool drain;  /* it waits for a live connection with nothing left to write */
+};
+
+/* ---- conn.c ---------------------------------------------------------------- */
+
+/* A connection object without a connection, with one reference. 0 or KC_ENOMEM. */
+int kci_conn_new(kc_ipc_conn_t **ret);
+void kci_conn_ref(kc_ipc_conn_t *conn);
+void kci_conn_unref(kc_ipc_conn_t *conn);
+
+/* Around every public call on a connection: 0, KC_EINVAL (NULL), KC_EFORKED. */
+int kci_conn_enter(kc_ipc_conn_t *conn);
+void kci_conn_leave(kc_ipc_conn_t *conn);
+
+/* The lock. No kc_ call may be a cancellation point: from lock to unlock, waits
+ * included, the thread cannot be cancelled. `saved` goes from one to the other. */
+int kci_conn_lock(kc_ipc_conn_t *conn);
+void kci_conn_unlock(kc_ipc_conn_t *conn, int saved);
+
+/* Returns dead_code, with its words. */
+int kci_conn_dead(const kc_ipc_conn_t *conn);
+
+/* End the connection for good: every call under way and to come gets code. */
+void kci_conn_fail(kc_ipc_conn_t *conn, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The connection broke: the reader will see to it. */
+void kci_conn_break(kc_ipc_conn_t *conn, const char *why);
+
+void kci_wait_init(struct kci_wait *wait);
+
+/* What it waits for is there. */
+void kci_wait_ready(struct kci_wait *wait);
+
+/*
+ * Wait, lock held, until wait->ready. KC_ECANCELED (and not ready) as soon as token
+ * (may be NULL) is set, else 0.
+ */
+int kci_conn_wait(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t *token);
+
+/* Wait until the connection is live and everything is written. 0, KC_ECANCELED, or
+ * the code of a dead connection. */
+int kci_conn_drain(kc_ipc_conn_t *conn, kc_cancel_t *token);
+
+/* Become the reader when nobody else is (only once the connection is dead, when
+ * everybody else leaves), and stop being it. */
+void kci_conn_take_over(kc_ipc_conn_t *conn);
+void kci_conn_hand_over(kc_ipc_conn_t *conn);
+
+/* Get the reader out of its poll(). */
+void kci_conn_wake(kc_ipc_conn_t *conn);
+
+/* ---- send.c ---------------------------------------------------------------- */
+
+/* Write what can be written: output that waits, requests, answers to RECALL,
+ * CONFIRM; wake who waited for that. */
+void kci_conn_pump(kc_ipc_conn_t *conn);
+
+/* Begin a notice; kcp_put_ and kci_notice_end() follow. */
+size_t kci_notice_begin(kc_ipc_conn_t *conn, uint16_t type);
+
+/* 0, or a code and nothing is sent: KC_EMSGSIZE (no room now), KC_ENOMEM. It is
+ * written by the next pump. */
+int kci_notice_end(kc_ipc_conn_t *conn, size_t at);
+
+/* ---- reader.c -------------------------------------------------------------- */
+
+/* One turn of the reader: repair, write, poll, read, hand out. Drops the lock. */
+void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait);
+
+/* ---- resume.c -------------------------------------------------------------- */
+
+/* Connect again and resume; the state is not BROKEN afterwards. Drops the lock. */
+void kci_conn_resume(kc_ipc_conn_t *conn);
+
+/* ---- socket.c -------------------------------------------------------------- */
+
+/* A connected, non-blocking socket, or a KC_E* code with its words. */
+int kci_socket_connect(const char *path, uint64_t deadline);
+
+/*
+ * Wait until something changes where conn->path lies: 0, and all is to be tried anew;
+ * KC_ETIME at the deadline, KC_ECANCELED once the connection is dead, or another code.
+ * As the socket may come back just before we watch, it is tried once more after that: a
+ * descriptor in *ret_fd, or -1.
+ */
+int kci_socket_await(kc_ipc_conn_t *conn, uint64_t deadline, int *ret_fd);
+
+/* ---- handshake.c ----------------------------------------------------------- */
+
+/* Whoever was woken by wake_fd: was it because the connection is dead? */
+bool kci_conn_woken_dead(kc_ipc_conn_t *conn);
+
+/*
+ * HELLO on a fresh stream. 0, or KC_ECONNRESET (hung up, or no answer in time),
+ * KC_ECANCELED (the connection is dead), KC_EPROTO, KC_EDQUOT, KC_EACCES, KC_ENOMEM,
+ * with words. *ret_io: whether it was the stream, not the daemon's answer, that failed.
+ */
+int kci_handshake_hello(kc_ipc_conn_t *conn, struct kcp_stream *stream, uint64_t deadline,
+			struct kci_hello *ret, bool *ret_io);
+
+/*
+ * Send one whole frame and wait for its reply. The reply is checked; its result is
+ * what is returned, with words. *ret_args points into the stream and is valid until
+ * the stream's next use.
+ */
+int kci_handshake_request(kc_ipc_conn_t *conn, struct kcp_stream *stream, uint64_t deadline,
+			  const struct kcp_buf *frame, struct kcp_args *ret_args, bool *ret_io);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The reader's turn: poll, read, and give each frame to whom it belongs.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "kcoro/error.h"
+#include "libkcoro-client/ipc/call.h"
+#include "libkcoro-client/ipc/chan-socket.h"
+#include "libkcoro-client/ipc/conn.h"
+#include "libkcoro-client/ipc/debug.h"
+#include "proto/frame.h"
+#include "proto/message.h"
+#include "proto/result.h"
+
+static struct kci_schan *find_chan(kc_ipc_conn_t *conn, const struct kcp_args *args)
+{
+	uint32_t attach = (uint32_t)kcp_num(args, KCP_T_ATTACH, 0);
+	struct kci_list *bucket = &conn->chans[attach % KCI_CONN_BUCKETS];
+
+	for (struct kci_list *l = bucket->next; l != bucket; l = l->next) {
+		struct kci_schan *sc = KC_CONTAINER_OF(l, struct kci_schan, link);
+
+		if (sc->attach == attach)
+			return sc;
+	}
+	return NULL;
+}
+
+/* These return NULL, or why the frame makes no sense. */
+
+static const char *on_event(kc_ipc_conn_t *conn, uint16_t type, struct kcp_args *args)
+{
+	char text[KCP_DETAIL_MAX + 1];
+	struct kci_schan *sc;
+	int code;
+
+	if (type == KCP_ERROR) {
+		/* a fault of ours, or what made the daemon end the session */
+		code = kcp_result_to_code((uint32_t)kcp_num(args, KCP_T_RESULT, KCP_PROTO));
+		(void)kcp_text(args, KCP_T_DETAIL, text, sizeof(text));
+		kci_conn_fail(conn, code == KC_EPROTO ? KC_EPROTO : KC_ECONNRESET,
+			      "kcorod ended the connection: %s", text);
+		return NULL;
+	}
+	sc = find_chan(conn, args);
+	if (!sc)
+		return "an event for no attachment";
+	if (type == KCP_DELIVER)
+		return kci_schan_deliver(sc, args);
+	if (type != KCP_RECALL)
+		return "an event nobody asked for";
+	kci_schan_recall(sc, (uint32_t)kcp_num(args, KCP_T_COUNT, 0));
+	return NULL;
+}
+
+static const char *on_reply(kc_ipc_conn_t *conn, const struct kcp_header *header,
+			    struct kcp_args *args)
+{
+	struct kci_request *request = kci_request_find(conn, header->id);
+
+	if (!request || request->type != header->type)
+		return "a reply to no request";
+	if (header->seq) {
+		if (header->seq <= conn->seq_seen)
+			return "reply numbers do not rise";
+		conn->seq_seen = header->seq;
+		conn->unconfirmed++;
+	}
+	if (header->id > conn->answered)
+		conn->answered = header->id;
+	conn->attempts = 0;
+	kci_call_replied(request, args);
+	return NULL;
+}
+
+static void dispatch(kc_ipc_conn_t *conn, const struct kcp_header *header, const uint8_t *payload)
+{
+	const struct kcp_message *msg = kcp_message_find(header->type);
+	int form = kcp_header_form(header, false);
+	const char *why = NULL;
+	struct kcp_args args;
+
+	KCI_DEBUG("< %s id %llu seq %llu, %u bytes", kcp_message_name(header->type),
+		  (unsigned long long)header->id, (unsigned long long)header->seq, header->length);
+	if (!msg || form < 0)
+		why = "no such message";
+	else if (kcp_args_parse(&args, payload, header->length, &why) == 0 &&
+		 kcp_message_check(msg, &args, (enum kcp_form)form, &why) == 0)
+		why = form == KCP_REPLY ? on_reply(conn, header, &args)
+					: on_event(conn, header->type, &args);
+	if (why)
+		kci_conn_fail(conn, KC_EPROTO, "kcorod broke the protocol: %s", why);
+}
+
+static void hand_out(kc_ipc_conn_t *conn)
+{
+	struct kcp_header header;
+	const uint8_t *payload;
+	const char *why;
+	int r = 1;
+
+	while (conn->state == KCI_LIVE &&
+	       (r = kcp_stream_next(&conn->stream, &header, &payload, &why)) > 0)
+		dispatch(conn, &header, payload);
+	if (r < 0)
+		kci_conn_fail(conn, KC_EPROTO, "kcorod broke the protocol: %s", why);
+}
+
+void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait)
+{
+	struct pollfd p[2];
+	int r = KC_EAGAIN;
+	uint64_t count;
+
+	if (conn->state == KCI_BROKEN) {
+		kci_conn_resume(conn);
+		if (conn->state == KCI_LIVE)
+			hand_out(conn);
+		return;
+	}
+	kci_conn_pump(conn);
+	if (conn->state != KCI_LIVE || wait->ready)
+		return;
+	p[0] = (struct pollfd){ .fd = conn->stream.fd, .events = POLLIN };
+	p[1] = (struct pollfd){ .fd = conn->wake_fd, .events = POLLIN };
+	if (kcp_stream_pending(&conn->stream))
+		p[0].events |= POLLOUT;
+	conn->polling = true;
+	conn->poll_events = p[0].events;
+	KC_MUTEX_UNLOCK(&conn->lock);
+
+	/* without bound: it is the daemon that watches the deadlines */
+	if (poll(p, 2, -1) > 0) {
+		if (p[1].revents && read(conn->wake_fd, &count, sizeof(count)) < 0)
+			KCI_DEBUG("eventfd: errno %d", errno);
+		if (p[0].revents & ~POLLOUT)
+			r = kcp_stream_fill(&conn->stream);
+	}
+
+	KC_MUTEX_LOCK(&conn->lock);
+	conn->polling = false;
+	if (conn->state != KCI_LIVE)
+		return;
+	if (r > 0)
+		hand_out(conn);
+	else if (r == KC_ENOMEM)
+		kci_conn_fail(conn, KC_ECONNRESET, "no memory for what kcorod sent");
+	else if (r != KC_EAGAIN)
+		kci_conn_break(conn, r == 0 ? "hung up" : "cannot read");
+}

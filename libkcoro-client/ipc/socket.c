@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Reaching the daemon's socket, and waiting for it to come back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "kcoro/error.h"
+#include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/ipc/conn.h"
+#include "libkcoro-client/ipc/debug.h"
+
+/* What may mean that somebody listens now, or that the watch has to be set anew. */
+#define WATCHED                                                                                    \
+	(IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+
+static int connect_failed(const char *path, int err)
+{
+	switch (err) {
+	case ENOENT:
+	case ENOTDIR:
+		return kci_fail(KC_ENOENT,
+				"%s: there is no such socket; start kcorod, or set KCORO_SOCKET to "
+				"the socket of one that runs",
+				path);
+	case EACCES:
+	case EPERM:
+		return kci_fail(KC_EACCES,
+				"%s: permission denied; the socket's mode and group in kcorod's "
+				"configuration say who may connect",
+				path);
+	case EPROTOTYPE:
+		return kci_fail(KC_EPROTO, "%s: not a socket of kcorod", path);
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+	case ENOBUFS:
+		return kci_fail(KC_ENOMEM, "%s: no memory or no descriptor for a socket", path);
+	case EAGAIN:
+		return kci_fail(KC_ECONNRESET, "%s: kcorod does not accept connections", path);
+	default:
+		return kci_fail(KC_ECONNRESET, "%s: nobody listens there; start kcorod", path);
+	}
+}
+
+int kci_socket_connect(const char *path, uint64_t deadline)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	uint64_t left = kci_deadline_left(deadline);
+	struct timeval limit = {
+		.tv_sec = (time_t)(left / KC_NS_PER_SEC),
+		/* 0 would be no limit at all */
+		.tv_usec = (suseconds_t)(left % KC_NS_PER_SEC / 1000 + 1) % 1000000,
+	};
+	size_t len = strlen(path);
+	int fd, r;
+
+	if (len == 0 || len >= sizeof(addr.sun_path))
+		return kci_fail(len ? KC_ENAMETOOLONG : KC_ENOENT,
+				"\"%s\": a socket's path has 1 to %zu bytes", path,
+				sizeof(addr.sun_path) - 1);
+	memcpy(addr.sun_path, path, len);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return connect_failed(path, errno);
+	/* a full backlog is waited for in connect(), for so long */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+		KCI_DEBUG("SO_SNDTIMEO: errno %d", errno);
+	do {
+		r = connect(fd, (struct sockaddr *)&addr, sizeof(addr));
+	} while (r < 0 && errno == EINTR);
+	if (r == 0)
+		r = fcntl(fd, F_SETFL, O_NONBLOCK);
+	if (r < 0) {
+		r = connect_failed(path, errno);
+		(void)close(fd);
+		return r;
+	}
+	return fd;
+}
+
+/* Watch the folder of path, or the nearest above it that exists. */
+static int watch(int in, const char *path)
+{
+	char dir[KCI_PATH_SIZE];
+	size_t len = strlen(path);
+
+	memcpy(dir, path, len + 1);
+	for (;;) {
+		while (len > 0 && dir[len - 1] != '/')
+			len--;
+		while (len > 1 && dir[len - 1] == '/')
+			len--;
+		dir[len] = '\0';
+		if (inotify_add_watch(in, len ? dir : ".", WATCHED) >= 0)
+			return 0;
+		if ((errno != ENOENT && errno != ENOTDIR) || len <= 1)
+			return kci_fail(KC_ECONNRESET, "%s: cannot watch for its return", path);
+	}
+}
+
+int kci_socket_await(kc_ipc_conn_t *conn, uint64_t deadline, int *ret_fd)
+{
+	const char *path = conn->path;
+	struct pollfd p[2] = { { .events = POLLIN }, { .fd = conn->wake_fd, .events = POLLIN } };
+	int in = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	int fd = -1;
+	int r = 0;
+
+	if (in < 0)
+		return kci_fail(KC_ECONNRESET, "%s: cannot watch for its return", path);
+	r = watch(in, path);
+	if (r == 0) {
+		/* it may have come back just before the watch was set */
+		fd = kci_socket_connect(path, deadline);
+		p[0].fd = in;
+		while (fd < 0 && r == 0) {
+			int n = poll(p, 2, kci_deadline_poll_ms(deadline));
+
+			if (n > 0 && p[1].revents && kci_conn_woken_dead(conn))
+				r = KC_ECANCELED;
+			else if (n > 0 && p[0].revents)
+				break;
+			else if (kci_deadline_left(deadline) == 0)
+				r = KC_ETIME;
+		}
+	}
+	/* what exactly happened does not matter: all is tried anew */
+	(void)close(in);
+	if (r == 0)
+		*ret_fd = fd;
+	return r;
+}
