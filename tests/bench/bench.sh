@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The benchmarks run and keep their form: every figure they promise, in lines of eight columns. How fast
+# anything was is not judged here.
+. "$KC_SRCDIR/tests/checks/tap.sh"
+
+printed=$TMPDIR/printed
+
+# form FILE NAME...: what is wrong with the lines in FILE, which should be one for each name
+form() {
+	local file=$1
+	shift
+	awk -F '\t' -v want="$*" '
+		BEGIN { n = split(want, names, " ") }
+		function number(x) { return x ~ /^[0-9.]+(e[+-][0-9]+)?$/ && x + 0 > 0 }
+		NF != 8 { print "line " NR " has " NF " columns: " $0; next }
+		$1 != names[NR] { print "line " NR " is " $1 ", not " names[NR] }
+		$5 !~ /^(ns|1\/s|calls)$/ { print $1 ": unit " $5 }
+		$6 !~ /^[a-z_]+$/ { print $1 ": reference " $6 }
+		$8 !~ /^(one-cpu|smt|near|far|-)$/ { print $1 ": class " $8 }
+		# where system calls cannot be counted a figure says so; all others are numbers
+		$7 == "n/a" && $1 ~ /syscalls/ && $2 == "n/a" { next }
+		!number($2) || !number($3) || !number($4) || !number($7) { print $1 ": no number in: " $0 }
+		$3 + 0 > $2 + 0 || $2 + 0 > $4 + 0 { print $1 ": median not between min and max: " $0 }
+		END { if (NR != n) print NR " lines, not " n }' "$file"
+}
+# run PROGRAM ARGUMENTS...: its output is in $printed; says what it should not say
+run() {
+	local program=$KC_BUILDDIR/tests/bench/$1
+	shift
+	"$program" "$@" > "$printed" 2> "$TMPDIR/err" || {
+		echo "exit status $?"
+		cat "$TMPDIR/err"
+	}
+}
+bench() { # bench PROGRAM 'ARGUMENTS' NAME...
+	local program=$1 arguments=$2
+	shift 2
+	# shellcheck disable=SC2086 # several arguments, or none
+	run "$program" --quick --tsv $arguments
+	form "$printed" "$@"
+}
+table() {
+	run "$1" --quick
+	grep -q '^figure  *median  *min  *max  *unit  *reference  *ratio  *class' "$printed" || echo "no head"
+	[ "$(grep -c '^[a-z]*_' "$printed")" = "$2" ] || echo "not $2 figures"
+}
+refuses() {
+	local program=$1
+	shift
+	"$KC_BUILDDIR/tests/bench/$program" "$@" > "$printed" 2>&1
+	[ $? = 2 ] || echo "$program $* did not end with 2"
+	[ "$(wc -l < "$printed")" -lt 5 ] || echo "$program $* measured"
+}
+
+clean "bench_socket" bench bench_socket '' socket_rtt_64 socket_stream_64_touch socket_stream_4k_touch \
+	socket_stream_64k_touch socket_stream_1m_touch socket_4x4_64_touch socket_single_64 \
+	socket_syscalls_per_element socket_daemon_syscalls_per_rtt
+clean "bench_latency" bench bench_latency '' thread_rendezvous_rtt_block socket_rendezvous_rtt_64
+clean "bench_throughput" bench bench_throughput '' thread_1x1_8 thread_1x1_64_touch thread_4x4_8 \
+	thread_4x4_64_touch socket_1x1_single_8 socket_1x1_single_64_touch socket_4x4_single_8 \
+	socket_4x4_single_64_touch
+clean "bench_throughput with numbers" bench bench_throughput '3 2 100 5' thread_3x2_8 \
+	thread_3x2_64_touch socket_3x2_single_8 socket_3x2_single_64_touch
+clean "one figure alone" bench bench_latency '--only socket_rendezvous_rtt_64' socket_rendezvous_rtt_64
+clean "a table for people" table bench_latency 2
+clean "two numbers are too few" refuses bench_throughput 1 1
+clean "no number" refuses bench_throughput 1 1 x 4
+clean "a number out of range" refuses bench_throughput 1 0 10 4
+clean "an unknown option" refuses bench_socket --fast
+clean "an unknown figure" refuses bench_latency --only socket_rtt
+
+printf 'a\t2\t1\t3\tns\t-\t1\tnear\nb\t2\t1\t3\tns\tx\t1\n' > "$printed"
+catches "a missing column" 'line 2 has 7 columns' form "$printed" a b
+printf 'a\t2\t1\t3\tns\tx\tn/a\tnear\n' > "$printed"
+catches "a ratio that is missing" 'a: no number' form "$printed" a
+catches "a figure that is missing" '1 lines, not 2' form "$printed" a b
+finish

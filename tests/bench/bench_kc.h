@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Our side, over the socket: a kcorod of the program's own in the middle, and
+ * clients that use the public calls alone.
+ */
+#ifndef BENCH_KC_H
+#define BENCH_KC_H
+
+#include "tests/bench/bench_shape.h"
+
+/* Start kcorod with its listening socket passed; it is found beside this program, in
+ * $KC_BUILDDIR or in the build tree the program lies in. 0, or a negative errno after a line
+ * on stderr. */
+int bench_kc_start(void);
+/* SIGTERM and wait. 0, or an exit status that is not. */
+int bench_kc_stop(void);
+
+/* The senders' elements go through one channel to the receivers, in the shape's batches.
+ * 0 or a negative errno after bench_why(). */
+int bench_kc_stream(const struct bench_shape *shape, enum bench_count count,
+		    struct bench_outcome *ret);
+
+/* An element to a second process through one channel, and back through another. */
+int bench_kc_pingpong(const struct bench_shape *shape, enum bench_count count,
+		      struct bench_outcome *ret);
+
+#endif

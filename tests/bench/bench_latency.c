@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * bench_latency - a rendezvous there and back.
+ *
+ * Two threads, or two processes, hand 8 (64) bytes to and fro through a pair of
+ * rendezvous channels, everything on one CPU: across CPUs a wake-up costs several
+ * times what is to be measured here. The reference for threads is a futex that
+ * both wait on in turn, for processes two sockets and a bare relay.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "kcoro/error.h"
+#include "libkcoro-client/port/kcoro_port.h"
+#include "tests/bench/bench_kc.h"
+#include "tests/bench/bench_raw.h"
+#include "tests/bench/bench_report.h"
+
+static struct bench_shape thread_trips = { .count = 20000 };
+static struct bench_shape socket_trips = { .kind = KC_RENDEZVOUS, .elem = 64, .count = 3000 };
+
+/* Two threads and what they share. */
+struct pair {
+	kc_chan_t *ping, *pong;
+	_Atomic uint32_t turn; /* odd: the ball is with the echo */
+	uint32_t end;	       /* the turn after which the echo stops */
+	int (*trip)(void *arg);
+	struct bench_result result;
+	uint64_t count;
+	int failed, echo_failed;
+};
+
+static int trip_channel(void *arg)
+{
+	struct pair *p = arg;
+	uint64_t ball = 1;
+	int r = kc_chan_send(p->ping, &ball, -1);
+
+	return r == 0 ? kc_chan_recv(p->pong, &ball, -1) : r;
+}
+
+static void *echo_channel(void *arg)
+{
+	struct pair *p = arg;
+	uint64_t ball;
+	int r = bench_cpu_pin(0, bench_cpu_shared());
+
+	while (r == 0 && (r = kc_chan_recv(p->ping, &ball, -1)) == 0)
+		r = kc_chan_send(p->pong, &ball, -1);
+	p->echo_failed = r == KC_EPIPE ? 0 : r;
+	kc_chan_close(p->pong);
+	return NULL;
+}
+
+static void hand_over(struct pair *p, uint32_t turn)
+{
+	atomic_store(&p->turn, turn);
+	kci_futex_wake(&p->turn, 1);
+}
+
+static void wait_turn(struct pair *p, uint32_t turn)
+{
+	uint32_t seen;
+
+	while ((seen = atomic_load(&p->turn)) != turn)
+		kci_futex_wait(&p->turn, seen, KC_NEVER);
+}
+
+static int trip_futex(void *arg)
+{
+	struct pair *p = arg;
+	uint32_t turn = atomic_load(&p->turn);
+
+	hand_over(p, turn + 1);
+	wait_turn(p, turn + 2);
+	return 0;
+}
+
+static void *echo_futex(void *arg)
+{
+	struct pair *p = arg;
+
+	p->echo_failed = bench_cpu_pin(0, bench_cpu_shared());
+	for (uint32_t turn = 1; turn < p->end; turn += 2) {
+		wait_turn(p, turn);
+		hand_over(p, turn + 1);
+	}
+	return NULL;
+}
+
+static void *pinger(void *arg)
+{
+	struct pair *p = arg;
+
+	p->failed = bench_cpu_pin(0, bench_cpu_shared());
+	if (p->failed == 0)
+		p->failed = bench_trips(&p->result, p->count, p->trip, p);
+	if (p->ping)
+		kc_chan_close(p->ping);
+	return NULL;
+}
+
+static int run_pair(struct pair *p, void *(*echo)(void *), double *ret_ns)
+{
+	KC_THREAD_T first, second;
+	int r = kci_thread_start(&second, echo, p);
+
+	if (r < 0)
+		return bench_why(r, "cannot start a thread");
+	if (kci_thread_start(&first, pinger, p) < 0)
+		pinger(p); /* the echo must not be left waiting */
+	else
+		kci_thread_join(first);
+	kci_thread_join(second);
+	*ret_ns = p->result.middle_ns;
+	if (p->failed || p->echo_failed)
+		return bench_why(-EIO, "ping-pong: %d, %d", p->failed, p->echo_failed);
+	return 0;
+}
+
+static int take_threads(const struct bench_figure *f, struct bench_pair *ret)
+{
+	const struct bench_shape *s = f->arg;
+	struct pair ours = { .trip = trip_channel, .count = s->count };
+	struct pair reference = { .trip = trip_futex, .count = s->count };
+	int r;
+
+	reference.end = (uint32_t)bench_trips_total(s->count) * 2;
+	r = run_pair(&reference, echo_futex, &ret->reference);
+	if (r < 0)
+		return r;
+	r = kc_chan_make(&ours.ping, KC_RENDEZVOUS, 8, 0);
+	if (r == 0)
+		r = kc_chan_make(&ours.pong, KC_RENDEZVOUS, 8, 0);
+	if (r < 0)
+		bench_why(r, "kc_chan_make: %s", kc_error_name(r));
+	else
+		r = run_pair(&ours, echo_channel, &ret->ours);
+	kc_chan_destroy(ours.ping);
+	kc_chan_destroy(ours.pong);
+	return r;
+}
+
+static int take_socket(const struct bench_figure *f, struct bench_pair *ret)
+{
+	struct bench_outcome reference, ours;
+	int r = bench_raw_pingpong(f->arg, BENCH_COUNT_NONE, &reference);
+
+	if (r == 0)
+		r = bench_kc_pingpong(f->arg, BENCH_COUNT_NONE, &ours);
+	if (r == 0)
+		*ret = (struct bench_pair){ ours.trip_ns, reference.trip_ns };
+	return r;
+}
+
+static struct bench_figure figures[] = {
+	{ .name = "thread_rendezvous_rtt_block",
+	  .unit = "ns",
+	  .reference = "futex_pingpong",
+	  .class = BENCH_CLASS_ONE_CPU,
+	  .take = take_threads,
+	  .arg = &thread_trips },
+	{ .name = "socket_rendezvous_rtt_64",
+	  .unit = "ns",
+	  .reference = "relay_epoll",
+	  .class = BENCH_CLASS_ONE_CPU,
+	  .take = take_socket,
+	  .arg = &socket_trips },
+};
+
+int main(int argc, char **argv)
+{
+	bench_arguments(argc, argv, "", NULL, NULL, 0);
+	thread_trips.count = bench_scaled(thread_trips.count, 16);
+	socket_trips.count = bench_scaled(socket_trips.count, 16);
+	socket_trips.cpu = bench_cpu_shared();
+	return bench_run(figures, KC_ARRAY_SIZE(figures), bench_kc_start, bench_kc_stop);
+}
