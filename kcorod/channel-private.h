@@ -44,6 +44,14 @@ long kcd_queue_accept(struct kcd_channel *ch, struct kcd_wait *wait);
 
 /* --- delivery.c --- */
 
+/* A record of elements [from, from + n) that is nobody's yet. NULL: no memory. */
+struct kcd_delivery *kcd_delivery_new(uint64_t from, uint32_t n, uint32_t before);
+void kcd_delivery_free(struct kcd_channel *ch, struct kcd_delivery *d);
+/* Start its lease anew. Fails (no memory) only if it was not running. */
+bool kcd_delivery_arm(struct kcd_channel *ch, struct kcd_delivery *d);
+/* It goes back where it came from. */
+void kcd_delivery_return(struct kcd_delivery *d);
+
 /*
  * Take up to `max` elements of `space` bytes from the queue for an attachment.
  * Returns how many (> 0), KC_EMSGSIZE (*ret_needed) or KC_ENOMEM.

@@ -9,7 +9,8 @@
  *
  *   channel.c   make, close, destroy, purge, attach and detach, books
  *   queue.c     sending and receiving, waiting, who gets what next (the pump)
- *   delivery.c  what was given to clients and what becomes of it
+ *   delivery.c  what is given to clients, and how it comes back
+ *   settle.c    what clients say of it
  *   credit.c    elements given ahead and asked back
  *   offer.c     offers to selects, and rendezvous between two of them
  *
@@ -294,7 +295,7 @@ void kcd_channel_pump(struct kcd_channel *ch);
 void kcd_channel_hold(struct kcd_channel *ch);
 void kcd_channel_release(struct kcd_channel *ch);
 
-/* --- delivery.c --- */
+/* --- settle.c --- */
 
 /* Each handles the deliveries [first, first + n) of an attachment, skipping those it
  * does not know, and returns how many it did handle. */

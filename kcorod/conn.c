@@ -163,14 +163,15 @@ static void set_watch(struct kcd_conn *conn, bool read, bool write)
 		conn->overflowed = true;
 }
 
-/* The peer hung up, or is gone. */
+/* The client hung up, or is gone. It may have closed one direction only, and still read
+ * what it asked for. */
 static void lost(struct kcd_conn *conn)
 {
 	struct kcd_session *session = conn->session;
 	struct kcd_log_about about = kcd_conn_about(conn);
 
 	kcd_debug(KCD_DEBUG_CONN, &about, "hung up");
-	kcd_conn_close(conn);
+	kcd_conn_linger(conn);
 	if (session)
 		kcd_session_lost(session);
 }
@@ -244,6 +245,10 @@ void kcd_conn_serve(struct kcd_conn *conn)
 /* Write no more; read what is there, then end. */
 static void go_deaf(struct kcd_conn *conn)
 {
+	if (conn->state != KCD_CONN_OPEN) {
+		kcd_conn_close(conn); /* it lingers for somebody who is gone */
+		return;
+	}
 	conn->deaf = true;
 	conn->blocked = false;
 	conn->readable = true;
@@ -308,8 +313,12 @@ void kcd_conn_sent(struct kcd_conn *conn, size_t at)
 		conn->overflowed = true;
 	else
 		conn->daemon->frames_out++;
-	if (kcp_stream_pending(&conn->stream) > conn->daemon->config.output_max)
-		conn->overflowed = true;
+	if (kcp_stream_pending(&conn->stream) > conn->daemon->config.output_max) {
+		/* Too much for the end of the turn; perhaps the client takes it now. */
+		(void)kcp_stream_flush(&conn->stream);
+		conn->overflowed |= kcp_stream_pending(&conn->stream) >
+				    conn->daemon->config.output_max;
+	}
 	if (kcd_list_empty(&conn->dirty))
 		kcd_list_append(&conn->daemon->dirty, &conn->dirty);
 }
@@ -357,6 +366,10 @@ void kcd_conn_linger(struct kcd_conn *conn)
 
 	if (conn->state != KCD_CONN_OPEN)
 		return;
+	if (conn->deaf) {
+		kcd_conn_close(conn); /* nobody is left to write to */
+		return;
+	}
 	if (conn->session)
 		conn->session->conn = NULL;
 	shut(conn, KCD_CONN_LINGERING);

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What was given to clients, and what becomes of it.
+ * What is given to clients, and how it comes back.
  *
- * A record stands for a run of elements given together. A client settles any part
- * of it, so records are cut where need be; a whole batch taken or acknowledged in
- * order costs one record. Every way back leads through kcd_delivery_requeue().
+ * A record stands for a run of elements given together. Every way back leads
+ * through kcd_delivery_requeue().
  */
-#include <string.h>
-
 #include "kcorod/channel-private.h"
 #include "kcoro/error.h"
 #include "libkcoro-client/port/kcoro_port.h"
 
 static void delivery_lapse(struct kcd_timer *timer);
 
-static struct kcd_delivery *delivery_new(uint64_t from, uint32_t n, uint32_t before)
+struct kcd_delivery *kcd_delivery_new(uint64_t from, uint32_t n, uint32_t before)
 {
 	struct kcd_delivery *d = KC_ALLOC(sizeof(*d));
 
@@ -34,14 +31,14 @@ static void delivery_unlink(struct kcd_delivery *d)
 	kcd_list_remove(&d->link);
 }
 
-static void delivery_free(struct kcd_channel *ch, struct kcd_delivery *d)
+void kcd_delivery_free(struct kcd_channel *ch, struct kcd_delivery *d)
 {
 	kcd_timer_disarm(ch->timers, &d->timer);
 	delivery_unlink(d);
 	KC_FREE(d);
 }
 
-static bool delivery_arm(struct kcd_channel *ch, struct kcd_delivery *d)
+bool kcd_delivery_arm(struct kcd_channel *ch, struct kcd_delivery *d)
 {
 	return kcd_timer_arm(ch->timers, &d->timer,
 			     ch->timers->now_ns + d->lease_ms * KC_NS_PER_MS) == 0;
@@ -84,7 +81,7 @@ static bool delivery_give(struct kcd_delivery *d, struct kcd_attach *attach, boo
 
 	d->lease = lease;
 	d->lease_ms = lease_ms;
-	if (lease && !delivery_arm(ch, d))
+	if (lease && !kcd_delivery_arm(ch, d))
 		return false;
 	d->attach = attach;
 	d->ahead = ahead;
@@ -120,7 +117,7 @@ static struct kcd_delivery *queue_cut(struct kcd_channel *ch, uint32_t n)
 	struct kcd_delivery *run, *d;
 
 	if (ch->n_returned == 0) {
-		d = delivery_new(ch->head, n, 0);
+		d = kcd_delivery_new(ch->head, n, 0);
 		if (d)
 			ch->head += n;
 		return d;
@@ -130,7 +127,7 @@ static struct kcd_delivery *queue_cut(struct kcd_channel *ch, uint32_t n)
 		kcd_returned_remove(ch, run);
 		d = run;
 	} else {
-		d = delivery_new(run->from, n, run->before);
+		d = kcd_delivery_new(run->from, n, run->before);
 		if (!d)
 			return NULL;
 		run->from += n;
@@ -235,7 +232,7 @@ struct kcd_delivery *kcd_delivery_hand(struct kcd_wait *sender, struct kcd_wait 
 	int r;
 
 	*ret_code = KC_ENOMEM;
-	d = delivery_new(ch->elements.next, 1, 0);
+	d = kcd_delivery_new(ch->elements.next, 1, 0);
 	if (!d)
 		return NULL;
 	r = kcd_elements_append(&ch->elements, data, len, &sender->why);
@@ -301,7 +298,7 @@ void kcd_delivery_withdraw(struct kcd_delivery *d)
 	ch->ledger.sent -= d->n;
 	ch->bytes_sent -= bytes;
 	kcd_elements_free(&ch->elements, d->from, d->n);
-	delivery_free(ch, d);
+	kcd_delivery_free(ch, d);
 }
 
 /* In front of which record of the returned list an element belongs. What comes back
@@ -355,7 +352,7 @@ void kcd_delivery_requeue(struct kcd_channel *ch, struct kcd_delivery *d, bool m
 }
 
 /* A delivery goes back where it came from. */
-static void delivery_return(struct kcd_delivery *d)
+void kcd_delivery_return(struct kcd_delivery *d)
 {
 	struct kcd_attach *attach = d->attach;
 	struct kcd_channel *ch = attach->channel;
@@ -374,7 +371,7 @@ static void delivery_lapse(struct kcd_timer *timer)
 	struct kcd_delivery *d = KCD_CONTAINER(timer, struct kcd_delivery, timer);
 	struct kcd_channel *ch = d->attach->channel;
 
-	delivery_return(d);
+	kcd_delivery_return(d);
 	kcd_channel_pump(ch);
 }
 
@@ -382,227 +379,6 @@ void kcd_attach_return_all(struct kcd_attach *attach)
 {
 	/* From the latest to the earliest, so that each finds its place still free. */
 	while (!kcd_list_empty(&attach->deliveries))
-		delivery_return(
+		kcd_delivery_return(
 			KCD_CONTAINER(attach->deliveries.prev, struct kcd_delivery, link));
-}
-
-/* Cut a record so that `d` begins at delivery `first`; what was before stays in a
- * record of its own in front. False: no memory. */
-static bool delivery_cut_front(struct kcd_channel *ch, struct kcd_delivery *d, uint64_t first)
-{
-	uint32_t n = (uint32_t)(first - d->first);
-	struct kcd_delivery *front = delivery_new(d->from, n, d->before);
-
-	if (!front)
-		return false;
-	front->attach = d->attach;
-	front->first = d->first;
-	front->state = d->state;
-	front->ahead = d->ahead;
-	front->lease = d->lease;
-	front->lease_ms = d->lease_ms;
-	if (d->lease && kcd_timer_arm(ch->timers, &front->timer, d->timer.due_ns) < 0) {
-		KC_FREE(front);
-		return false;
-	}
-	kcd_list_insert(&d->link, &front->link);
-	d->first += n;
-	d->from += n;
-	d->n -= n;
-	return true;
-}
-
-/* Where to look for a delivery: ranges of a frame rise, so mostly where the latest search
- * ended, or else at the beginning. */
-static struct kcd_list *search_begin(const struct kcd_attach *attach, uint64_t first)
-{
-	struct kcd_list *at = attach->settled_at;
-
-	if (at != &attach->deliveries && KCD_CONTAINER(at, struct kcd_delivery, link)->first <= first)
-		return at;
-	return attach->deliveries.next;
-}
-
-struct kcd_delivery *kcd_attach_find(struct kcd_attach *attach, uint64_t first)
-{
-	struct kcd_list *at = search_begin(attach, first);
-
-	while (at != &attach->deliveries &&
-	       KCD_CONTAINER(at, struct kcd_delivery, link)->first < first)
-		at = at->next;
-	attach->settled_at = at->prev;
-	if (at == &attach->deliveries || KCD_CONTAINER(at, struct kcd_delivery, link)->first != first)
-		return NULL;
-	return KCD_CONTAINER(at, struct kcd_delivery, link);
-}
-
-/* The record that holds exactly those of the deliveries [first, end) that the next
- * record from *pos on has in common with them; NULL when there is none (left). */
-static struct kcd_delivery *delivery_next(struct kcd_attach *attach, struct kcd_list **pos,
-					  uint64_t first, uint64_t end)
-{
-	for (;;) {
-		struct kcd_delivery *d;
-
-		attach->settled_at = (*pos)->prev;
-		if (*pos == &attach->deliveries)
-			return NULL;
-		d = KCD_CONTAINER(*pos, struct kcd_delivery, link);
-		if (d->first >= end)
-			return NULL;
-		if (d->first + d->n <= first) {
-			*pos = d->link.next;
-			continue;
-		}
-		if (d->first < first && !delivery_cut_front(attach->channel, d, first))
-			return NULL;
-		if (d->first + d->n > end) {
-			if (!delivery_cut_front(attach->channel, d, end))
-				return NULL;
-			d = KCD_CONTAINER(d->link.prev, struct kcd_delivery, link);
-		}
-		*pos = d->link.next;
-		return d;
-	}
-}
-
-/* A rendezvous is complete: the receiver has the element. */
-static void delivery_confirm(struct kcd_delivery *d)
-{
-	struct kcd_wait *sender = d->sender;
-	struct kcd_channel *ch = d->attach->channel;
-	bool claimed = sender->state == KCD_CLAIMED;
-
-	d->sender = NULL;
-	sender->provisional = NULL;
-	if (sender->group)
-		sender->group->claimed = true;
-	kcd_wait_finish(sender);
-	ch->ops->done(sender, 1);
-	if (claimed)
-		ch->ops->claimed(sender, true);
-}
-
-/* The client has it: a lease begins, or the element is off the books (and so is `d`:
- * false is returned). */
-static bool delivery_taken(struct kcd_delivery *d)
-{
-	struct kcd_attach *attach = d->attach;
-	struct kcd_channel *ch = attach->channel;
-	uint64_t bytes;
-
-	if (d->state == KCD_LEASED)
-		return true;
-	if (d->sender)
-		delivery_confirm(d);
-	bytes = kcd_channel_bytes(ch, d->from, d->n);
-	if (d->ahead) {
-		attach->n_given -= d->n;
-		ch->n_given -= d->n;
-		ch->queued_bytes -= bytes;
-		attach->recall_vain = false;
-		if (d->lease) {
-			ch->ledger.leased += d->n;
-		} else {
-			ch->ledger.received += d->n;
-			ch->bytes_received += bytes;
-		}
-		kcd_attach_update_credit(attach);
-	} else {
-		ch->n_untaken -= d->n;
-	}
-	if (d->lease) {
-		d->state = KCD_LEASED;
-		(void)delivery_arm(ch, d); /* is armed: only moves */
-		return true;
-	}
-	attach->in_hand += d->n;
-	attach->in_hand_bytes += bytes;
-	kcd_elements_free(&ch->elements, d->from, d->n);
-	delivery_free(ch, d);
-	return false;
-}
-
-uint64_t kcd_attach_taken(struct kcd_attach *attach, uint64_t first, uint64_t n)
-{
-	struct kcd_list *pos = search_begin(attach, first);
-	struct kcd_delivery *d;
-	uint64_t known = 0;
-
-	while ((d = delivery_next(attach, &pos, first, first + n)) != NULL) {
-		known += d->n;
-		(void)delivery_taken(d);
-	}
-	kcd_channel_pump(attach->channel);
-	return known;
-}
-
-uint64_t kcd_attach_ack(struct kcd_attach *attach, uint64_t first, uint64_t n)
-{
-	struct kcd_channel *ch = attach->channel;
-	struct kcd_list *pos = search_begin(attach, first);
-	struct kcd_delivery *d;
-	uint64_t known = 0;
-
-	while ((d = delivery_next(attach, &pos, first, first + n)) != NULL) {
-		known += d->n;
-		if (!delivery_taken(d))
-			continue;
-		ch->ledger.leased -= d->n;
-		ch->ledger.received += d->n;
-		ch->bytes_received += kcd_channel_bytes(ch, d->from, d->n);
-		kcd_elements_free(&ch->elements, d->from, d->n);
-		delivery_free(ch, d);
-	}
-	kcd_channel_pump(ch);
-	return known;
-}
-
-uint64_t kcd_attach_nack(struct kcd_attach *attach, uint64_t first, uint64_t n)
-{
-	struct kcd_list *pos = search_begin(attach, first);
-	struct kcd_delivery *d;
-	uint64_t known = 0;
-
-	while ((d = delivery_next(attach, &pos, first, first + n)) != NULL) {
-		known += d->n;
-		if (!d->lease || delivery_taken(d))
-			delivery_return(d);
-	}
-	kcd_channel_pump(attach->channel);
-	return known;
-}
-
-uint64_t kcd_attach_extend(struct kcd_attach *attach, uint64_t first, uint64_t n,
-			   uint32_t lease_ms)
-{
-	struct kcd_list *pos = search_begin(attach, first);
-	struct kcd_delivery *d;
-	uint64_t known = 0;
-
-	while ((d = delivery_next(attach, &pos, first, first + n)) != NULL) {
-		if (!d->lease)
-			continue;
-		known += d->n;
-		d->lease_ms = lease_ms;
-		(void)delivery_taken(d);
-		(void)delivery_arm(attach->channel, d); /* is armed: only moves */
-	}
-	kcd_channel_pump(attach->channel);
-	return known;
-}
-
-uint64_t kcd_attach_return(struct kcd_attach *attach, uint64_t first, uint64_t n)
-{
-	struct kcd_list *pos = search_begin(attach, first);
-	struct kcd_delivery *d;
-	uint64_t known = 0;
-
-	while ((d = delivery_next(attach, &pos, first, first + n)) != NULL) {
-		if (d->state != KCD_GIVEN)
-			continue;
-		known += d->n;
-		delivery_return(d);
-	}
-	return known;
 }

@@ -10,8 +10,8 @@
 #define SIGNALS_MAX 4
 
 struct signal_watch {
+	struct kcd_loop *loop;
 	struct event *event;
-	int signo;
 	void (*fn)(int signo, void *arg);
 	void *arg;
 };
@@ -132,6 +132,7 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
 	struct signal_watch *s = arg;
 
 	(void)what;
+	s->loop->timers->now_ns = kci_clock_now();
 	s->fn((int)signo, s->arg);
 }
 
@@ -141,7 +142,7 @@ int kcd_loop_signal(struct kcd_loop *loop, int signo, void (*fn)(int signo, void
 
 	if (loop->n_signals == SIGNALS_MAX)
 		return KC_ENOMEM;
-	*s = (struct signal_watch){ .signo = signo, .fn = fn, .arg = arg };
+	*s = (struct signal_watch){ .loop = loop, .fn = fn, .arg = arg };
 	s->event = evsignal_new(loop->base, signo, on_signal, s);
 	if (!s->event)
 		return KC_ENOMEM;

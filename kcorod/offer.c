@@ -61,14 +61,24 @@ static void offer_begin(struct kcd_wait *wait)
 void kcd_offer_release(struct kcd_wait *wait)
 {
 	struct kcd_group *group = wait->group;
-	struct kcd_wait *other, *safe;
+	struct kcd_list *link;
+	unsigned n = 0;
 
 	if (!group || group->active != wait)
 		return;
 	group->active = NULL;
-	KCD_LIST_EACH (other, safe, &group->waits, struct kcd_wait, grouped)
+	for (link = group->waits.next; link != &group->waits; link = link->next)
+		n++;
+	/* A pump may end any of the clauses, so none is remembered: each in turn goes to the
+	 * end of the list. */
+	for (; n > 0 && !group->active && !kcd_list_empty(&group->waits); n--) {
+		struct kcd_wait *other = KCD_LIST_FIRST(&group->waits, struct kcd_wait, grouped);
+
+		kcd_list_remove(&other->grouped);
+		kcd_list_append(&group->waits, &other->grouped);
 		if (other != wait && other->state == KCD_WAITING)
 			kcd_channel_pump(other->attach->channel);
+	}
 }
 
 void kcd_offer_element(struct kcd_wait *receiver)

@@ -21,26 +21,29 @@
 /* A number of groups no real process comes near to. */
 #define GROUPS_MAX ((size_t)65536)
 
-static int pidfd_of(int fd, pid_t pid, uid_t uid)
+int kcd_peer_pidfd_by_number(pid_t pid, uid_t uid)
 {
-	socklen_t len = sizeof(int);
+	int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1; /* CLOEXEC */
 	struct stat st;
 	char path[32];
-	int pidfd;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0)
-		return pidfd; /* CLOEXEC */
-	if (errno != ENOPROTOOPT)
-		return -1;
-	/* An older kernel: by number, and look again whether that is still the same user's
-	 * process. */
-	pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
+	/* The number may have been given away since the process connected. */
 	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
 	if (pidfd >= 0 && (stat(path, &st) < 0 || st.st_uid != uid)) {
 		close(pidfd);
 		pidfd = -1;
 	}
 	return pidfd;
+}
+
+static int pidfd_of(int fd, pid_t pid, uid_t uid)
+{
+	socklen_t len = sizeof(int);
+	int pidfd;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len) == 0)
+		return pidfd; /* CLOEXEC */
+	return errno == ENOPROTOOPT ? kcd_peer_pidfd_by_number(pid, uid) : -1;
 }
 
 /* Supplementary groups; without them the peer has its primary group alone. */

@@ -43,6 +43,10 @@ static inline bool kcd_peer_lives(const struct kcd_peer *peer)
 	return peer->pidfd >= 0 && !peer->dead;
 }
 
+/* A pidfd the way of kernels that do not give one with the socket: by number, unless that is
+ * another user's process by now. -1: none. */
+int kcd_peer_pidfd_by_number(pid_t pid, uid_t uid);
+
 bool kcd_peer_in_group(const struct kcd_peer *peer, gid_t gid);
 
 struct kcd_log_about kcd_peer_about(const struct kcd_peer *peer, const char *channel);

@@ -418,6 +418,31 @@ static void a_client_that_does_not_read_is_held_back(void **state)
 	kct_wire_bye(&other);
 }
 
+/* Half a frame costs memory, which the one who sent it pays for. */
+static void unfinished_frames_are_charged(void **state)
+{
+	static uint8_t half[1000000];
+	struct kcp_header h = { .type = KCP_SEND, .length = 1100000, .id = 9 };
+	struct kct_wire a, b, other;
+
+	(void)state;
+	client(&a);
+	client(&b);
+	kcp_header_encode(&h, half);
+	kct_raw(&a, half, sizeof(half));
+	kct_ping(&watcher);
+	kct_raw(&b, half, sizeof(half));
+	kct_expect_error(&b, KCP_DQUOT);
+	kct_wire_cut(&b);
+	client(&other); /* small ones still come in */
+	kct_wire_bye(&other);
+	memset(half, 0, sizeof(half));
+	kct_raw(&a, half, 100000 + KCP_HEADER_SIZE);
+	assert_int_equal(kct_result_of(&a, 9), KCP_PROTO);
+	a.next_id = 9;
+	kct_wire_bye(&a);
+}
+
 /* Requests that waited can all be answered at once: then there is an end. */
 static void too_much_output_ends_the_connection(void **state)
 {
@@ -462,6 +487,8 @@ int main(void)
 		DAEMON_TEST_WITH(waiting_sends_are_charged,
 				 "{ \"user_limits\": { \"bytes\": 1048576 } }"),
 		DAEMON_TEST(a_client_that_does_not_read_is_held_back),
+		DAEMON_TEST_WITH(unfinished_frames_are_charged,
+				 "{ \"user_limits\": { \"buffers\": 1500000 } }"),
 		DAEMON_TEST_WITH(too_much_output_ends_the_connection,
 				 "{ \"limits\": { \"output_high\": 65536,"
 				 " \"output_max\": 1048576 } }"),

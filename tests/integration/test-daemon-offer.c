@@ -177,6 +177,30 @@ static void a_forgotten_offer_is_withdrawn(void **state)
 	kct_wire_bye(&b);
 }
 
+/* An offer to a try expires while its select has another clause on the same channel, and
+ * somebody else gets what it was offered: the try ends, the other clause goes on. */
+static void a_try_in_a_select_can_expire(void **state)
+{
+	struct kct_wire w;
+	uint64_t send, try, other;
+	uint32_t at;
+
+	(void)state;
+	client(&w);
+	at = kct_make(&w, "o", KCP_KIND_BUFFERED, 0, 1, BOTH);
+	assert_int_equal(kct_result_of(&w, kct_send(&w, at, "1", 0)), KCP_OK);
+	send = offer_send(&w, at, "2", 9, KCT_FOREVER);
+	try = offer_recv(&w, at, 9, 0);
+	assert_int_equal(offered(&w), try);
+	other = kct_recv(&w, at, 1, 0, KCT_FOREVER);
+	kct_assert_messages(kct_reply(&w, other), 1, 1, "1"); /* a second later */
+	assert_int_equal(kct_result_of(&w, try), KCP_AGAIN);
+	assert_int_equal(offered(&w), send);
+	assert_int_equal(kct_result_of(&w, kct_about(&w, KCP_CLAIM, send)), KCP_OK);
+	assert_int_equal(kct_result_of(&w, send), KCP_OK);
+	kct_wire_bye(&w);
+}
+
 static void a_clause_meets_a_plain_sender(void **state)
 {
 	struct kct_wire a, b;
@@ -287,6 +311,7 @@ int main(void)
 		DAEMON_TEST(a_place_can_be_offered),
 		DAEMON_TEST(one_clause_of_a_select_is_offered_at_a_time),
 		DAEMON_TEST(a_forgotten_offer_is_withdrawn),
+		DAEMON_TEST(a_try_in_a_select_can_expire),
 		DAEMON_TEST(a_clause_meets_a_plain_sender),
 		DAEMON_TEST(a_clause_meets_a_plain_receiver),
 		DAEMON_TEST(two_clauses_meet),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* HELLO, faults of all levels, pipelining, ids, kept replies and their limit. */
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "proto/message.h"
@@ -331,6 +332,59 @@ static void replies_not_confirmed_are_bounded(void **state)
 	kct_wire_bye(&w);
 }
 
+/* A client that says all it has to say and closes that direction still gets its answers. */
+static void half_a_connection_is_enough_for_answers(void **state)
+{
+	struct kct_wire w;
+	uint64_t ping, list;
+
+	(void)state;
+	client(&w);
+	kct_begin(&w, KCP_PING);
+	ping = kct_end_later(&w);
+	kct_begin(&w, KCP_CHAN_LIST);
+	list = kct_end_later(&w);
+	kct_begin_notice(&w, KCP_BYE);
+	kct_end_later(&w);
+	kct_push(&w);
+	assert_int_equal(shutdown(w.fd, SHUT_WR), 0);
+	assert_int_equal(kct_next(&w)->header.id, ping);
+	assert_int_equal(kct_next(&w)->header.id, list);
+	kct_expect_end(&w);
+	kct_wire_cut(&w);
+
+	kct_wire_connect(&w, fixture.path); /* without a BYE: its session is suspended */
+	ping = say_hello(&w, 1, 1, 0);
+	assert_int_equal(shutdown(w.fd, SHUT_WR), 0);
+	assert_int_equal(kct_result_of(&w, ping), KCP_OK);
+	kct_expect_end(&w);
+	memcpy(w.token, kcp_get(&w.frames[0]->args, KCP_T_TOKEN)->data, KCP_TOKEN_SIZE);
+	kct_wire_cut(&w);
+	kct_wire_again(&w, fixture.path);
+	assert_int_equal(kct_result_of(&w, kct_resume(&w, w.token, NULL, 0, 0, 0)), KCP_OK);
+	kct_wire_bye(&w);
+}
+
+/* One that asks a lot, says BYE and does not stay for the answers is done with at once. */
+static void nobody_waits_for_a_client_that_left(void **state)
+{
+	struct kct_wire w;
+
+	(void)state;
+	client(&w);
+	for (int i = 0; i < 2000; i++) {
+		kct_begin(&w, KCP_PING);
+		kct_end_later(&w);
+	}
+	kct_begin_notice(&w, KCP_BYE);
+	kct_end_later(&w);
+	kct_push(&w);
+	kct_wire_cut(&w);
+	/* it is served in turns, and between them the watcher is */
+	for (int i = 0; i < 40; i++)
+		kct_ping(&watcher);
+}
+
 static void bye_ends_the_session(void **state)
 {
 	struct kct_wire a, b;
@@ -366,6 +420,8 @@ int main(void)
 		DAEMON_TEST(replies_with_an_effect_are_numbered),
 		DAEMON_TEST_WITH(replies_not_confirmed_are_bounded,
 				 "{ \"limits\": { \"requests\": 32 } }"),
+		DAEMON_TEST(half_a_connection_is_enough_for_answers),
+		DAEMON_TEST(nobody_waits_for_a_client_that_left),
 		DAEMON_TEST(bye_ends_the_session),
 	};
 

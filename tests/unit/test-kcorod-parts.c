@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The daemon's small parts: maps, pools, registry, rights, quotas, log lines. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "kcorod/access.h"
 #include "kcorod/log.h"
@@ -339,6 +343,48 @@ static void users_live_as_long_as_somebody_cares(void **state)
 	assert_int_equal(users.map.n, 0);
 }
 
+/* ---- peers ------------------------------------------------------------------ */
+
+static void the_end_of_a_peer_is_seen_either_way(void **state)
+{
+	struct kcd_peer *peer;
+	struct pollfd p = { .events = POLLIN };
+	int fds[2], block[2];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(pipe(block), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		char byte;
+
+		close(block[1]);
+		_exit(read(block[0], &byte, 1) != 0);
+	}
+	/* by the socket: both its ends are ours */
+	assert_int_equal(kcd_peer_new(fds[0], &users, &peer), 0);
+	assert_int_equal(peer->pid, getpid());
+	assert_int_equal(peer->uid, geteuid());
+	assert_true(kcd_peer_lives(peer));
+	kcd_peer_free(peer);
+	/* by number */
+	p.fd = kcd_peer_pidfd_by_number(pid, geteuid());
+	assert_true(p.fd >= 0);
+	assert_int_equal(kcd_peer_pidfd_by_number(pid, geteuid() + 1), -1);
+	assert_int_equal(kcd_peer_pidfd_by_number(0, 0), -1);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	close(block[0]);
+	close(block[1]);
+	assert_int_equal(poll(&p, 1, KCT_PATIENCE_MS), 1);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(kcd_peer_pidfd_by_number(pid, geteuid()), -1);
+	close(p.fd);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 /* ---- log -------------------------------------------------------------------- */
 
 static void log_lines_name_channel_and_client(void **state)
@@ -393,6 +439,7 @@ int main(void)
 		KCT_TEST(the_first_class_that_fits_decides),
 		KCT_TEST(budgets_are_charged_whole_or_not_at_all),
 		REGISTRY_TEST(users_live_as_long_as_somebody_cares),
+		REGISTRY_TEST(the_end_of_a_peer_is_seen_either_way),
 		KCT_TEST(log_lines_name_channel_and_client),
 		KCT_TEST(debug_categories_are_chosen_by_name),
 	};
