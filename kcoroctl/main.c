@@ -39,10 +39,23 @@ static const struct cmd cmd_help_command = {
 	.run = cmd_help_run,
 };
 
+/* clang-format off */
 const struct cmd *const cmd_table[] = {
-	&cmd_ping,  &cmd_list,	  &cmd_info,  &cmd_stats,   &cmd_make,	       &cmd_send, &cmd_recv,
-	&cmd_close, &cmd_destroy, &cmd_purge, &cmd_session, &cmd_help_command, NULL,
+	&cmd_ping,
+	&cmd_list,
+	&cmd_info,
+	&cmd_stats,
+	&cmd_make,
+	&cmd_send,
+	&cmd_recv,
+	&cmd_close,
+	&cmd_destroy,
+	&cmd_purge,
+	&cmd_session,
+	&cmd_help_command,
+	NULL,
 };
+/* clang-format on */
 
 const struct cmd *cmd_find(const char *name)
 {

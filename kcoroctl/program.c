@@ -14,10 +14,12 @@
 
 /* Where kcorod may lie, seen from the folder of kcoroctl: beside it, in the folder for daemons, in
  * a build tree (where kcoroctl itself may be below .libs). */
+/* clang-format off */
 static const char *const beside[] = {
-	"/kcorod",	     "/../sbin/kcorod",	     "/../libexec/kcorod",
-	"/../kcorod/kcorod", "/../../kcorod/kcorod",
+	"/kcorod", "/../sbin/kcorod", "/../libexec/kcorod", /* installed */
+	"/../kcorod/kcorod", "/../../kcorod/kcorod",	    /* built */
 };
+/* clang-format on */
 
 static bool runs(const char *path)
 {

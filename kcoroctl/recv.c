@@ -294,8 +294,7 @@ static enum cmd_exit run(struct cmd_call *call)
 		s.timeout = (long)opt[OPT_TIMEOUT].number;
 	s.lease = opt[OPT_LEASE].set;
 	how.roles = KC_RECEIVER;
-	/* only where all that comes is wanted: what was given ahead and is not used has to return
-	 */
+	/* only where all that comes is wanted: what is given ahead and not used has to return */
 	if (s.wanted == UINT64_MAX) {
 		how.credit = RECV_CREDIT;
 		how.lease = s.lease;
@@ -321,10 +320,9 @@ const struct cmd cmd_recv = {
 		"  kcoroctl recv jobs --follow > FILE     until somebody closes the channel\n"
 		"  kcoroctl recv pictures --raw > cat.png\n"
 		"\n"
-		"Exit code 4 if --timeout passed, 5 if the channel is closed and drained (but 0 "
-		"with\n"
-		"--follow). Without --lease an element is gone once it was received, even if it\n"
-		"then cannot be written.\n",
+		"Exit code 4 if --timeout passed, 5 if the channel is closed and drained (but 0\n"
+		"with --follow). Without --lease an element is gone once it was received, even if\n"
+		"it then cannot be written.\n",
 	.options = options,
 	.operand = CMD_OPERAND_TARGET,
 	.run = run,

@@ -7,7 +7,7 @@ json=$KC_BUILDDIR/tests/integration/ctl-json
 
 # The script starts anew below `kcoroctl session`, so its daemon lives exactly as long as it does.
 in_session() {
-	[ -n "${KCORO_SOCKET-}" ] || exec "$ctl" session "$@" -- bash "$0"
+	[ -n "${KCORO_SOCKET-}" ] || exec "$ctl" session -- bash "$0"
 }
 
 # run COMMAND...: leaves $code, $out and $err; standard input is the caller's

@@ -60,5 +60,22 @@ same "its folder, too" "$(folders)" 0
 "$ctl" session -- bash -c 'kill -KILL "$("$0" ping --json | "$1" /pid)"; "$0" ping' "$ctl" "$json" 2> err
 same "a command without its daemon" $? 3
 matches "the session says why" 'kcorod was ended by signal 9' "$(cat err)"
+# kcoroctl itself is killed: its daemon does not stay behind, and who waits on it learns that
+mkfifo ready release
+printf '{ "session": { "grace_ms": 50 } }\n' > grace.json
+"$ctl" session --config grace.json -- bash -c '"$0" make a --kind unlimited > made
+	echo "$KCORO_SOCKET" > ready
+	read -r line < release' "$ctl" &
+session=$!
+disown $session # its end is no news
+read -r socket < ready
+"$ctl" recv a --socket "$socket" 2> err &
+receiver=$!
+kill -KILL $session
+wait $receiver
+same "a daemon whose kcoroctl was killed ends" $? 3
+matches "a receiver learns that it has gone" 'kcorod' "$(cat err)"
+echo go > release
+
 does "a daemon's configuration" "$ctl" session --config "$KC_SRCDIR/tests/main-job.json" -- "$ctl" ping
 finish
