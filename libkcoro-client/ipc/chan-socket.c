@@ -39,6 +39,19 @@ enum kc_kind kci_kind_from_wire(uint64_t kind)
 	}
 }
 
+struct kci_schan *kci_schan_find(kc_ipc_conn_t *conn, uint32_t attach)
+{
+	struct kci_list *bucket = &conn->chans[attach % KCI_CONN_BUCKETS];
+
+	for (struct kci_list *l = bucket->next; l != bucket; l = l->next) {
+		struct kci_schan *sc = KC_CONTAINER_OF(l, struct kci_schan, link);
+
+		if (sc->attach == attach)
+			return sc;
+	}
+	return NULL;
+}
+
 long kci_schan_code(const struct kci_schan *sc, const struct kci_call *call, long r,
 		    long timeout_ms)
 {
@@ -182,6 +195,8 @@ static int on_opened(struct kci_call *call, struct kcp_args *args, int code)
 	sc->capacity = (uint32_t)kcp_num(args, KCP_T_CAPACITY, 0);
 	sc->max_bytes = kcp_num(args, KCP_T_MAX_BYTES, 0);
 	sc->overflow = (enum kc_overflow)kcp_num(args, KCP_T_OVERFLOW, 0);
+	if (kci_schan_find(conn, sc->attach))
+		return KC_EPROTO;
 	kci_list_append(&conn->chans[sc->attach % KCI_CONN_BUCKETS], &sc->link);
 	return 0;
 }

@@ -50,6 +50,9 @@ static inline struct kci_schan *kci_schan_of(kc_chan_t *ch)
 	return ch->ops == &kci_schan_ops ? KC_CONTAINER_OF(ch, struct kci_schan, chan) : NULL;
 }
 
+/* The attached handle of this number, or NULL. */
+struct kci_schan *kci_schan_find(kc_ipc_conn_t *conn, uint32_t attach);
+
 /* The failure r of a SEND or RECV as its caller gets it: the daemon's word for "detached
  * meanwhile" is CANCELED or NOENT, and a timed call whose time was up when it had to be
  * sent again was sent as a try. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "kcoro/error.h"
@@ -106,23 +107,33 @@ static void fail_requests(kc_ipc_conn_t *conn, struct kci_list *requests)
 		kci_call_fail(request->call, conn->dead_code, conn->dead_detail);
 }
 
-void kci_conn_fail(kc_ipc_conn_t *conn, int code, const char *fmt, ...)
+void kci_conn_end(kc_ipc_conn_t *conn, int code, const char *words)
 {
-	va_list ap;
-
 	if (conn->state == KCI_DEAD)
 		return;
 	conn->state = KCI_DEAD;
 	conn->dead_code = code;
-	va_start(ap, fmt);
-	(void)vsnprintf(conn->dead_detail, sizeof(conn->dead_detail), fmt, ap);
-	va_end(ap);
+	(void)snprintf(conn->dead_detail, sizeof(conn->dead_detail), "%s", words);
 	KCI_DEBUG("connection ended: %s: %s", kc_error_name(code), conn->dead_detail);
 	fail_requests(conn, &conn->outbox);
 	fail_requests(conn, &conn->sent);
 	for (struct kci_list *l = conn->waiting.next; l != &conn->waiting; l = l->next)
 		kci_wait_ready(KC_CONTAINER_OF(l, struct kci_wait, link));
 	kci_conn_wake(conn);
+}
+
+void kci_conn_fail(kc_ipc_conn_t *conn, int code, const char *fmt, ...)
+{
+	char words[sizeof(conn->dead_detail)];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(words, sizeof(words), fmt, ap);
+	va_end(ap);
+	kci_conn_end(conn, code, words);
+	/* the descriptor is the reader's, who may be in poll() with it */
+	if (conn->stream.fd >= 0)
+		(void)shutdown(conn->stream.fd, SHUT_RDWR);
 }
 
 void kci_conn_break(kc_ipc_conn_t *conn, const char *why)

@@ -124,9 +124,13 @@ void kci_conn_unlock(kc_ipc_conn_t *conn, int saved);
 /* Returns dead_code, with its words. */
 int kci_conn_dead(const kc_ipc_conn_t *conn);
 
-/* End the connection for good: every call under way and to come gets code. */
+/* End the connection for good: every call under way and to come gets code, and kcorod
+ * sees the end of the stream. */
 void kci_conn_fail(kc_ipc_conn_t *conn, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* The same, but the socket is left as it is. */
+void kci_conn_end(kc_ipc_conn_t *conn, int code, const char *words);
 
 /* The connection broke: the reader will see to it. */
 void kci_conn_break(kc_ipc_conn_t *conn, const char *why);

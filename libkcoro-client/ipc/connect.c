@@ -129,7 +129,7 @@ void kc_ipc_disconnect(kc_ipc_conn_t *conn)
 		return;
 	saved = kci_conn_lock(conn);
 	live = conn->state == KCI_LIVE;
-	kci_conn_fail(conn, KC_ECONNRESET, "the connection was ended by kc_ipc_disconnect()");
+	kci_conn_end(conn, KC_ECONNRESET, "the connection was ended by kc_ipc_disconnect()");
 	kci_conn_take_over(conn);
 	if (live)
 		say_bye(conn);

@@ -15,20 +15,6 @@
 #include "proto/message.h"
 #include "proto/result.h"
 
-static struct kci_schan *find_chan(kc_ipc_conn_t *conn, const struct kcp_args *args)
-{
-	uint32_t attach = (uint32_t)kcp_num(args, KCP_T_ATTACH, 0);
-	struct kci_list *bucket = &conn->chans[attach % KCI_CONN_BUCKETS];
-
-	for (struct kci_list *l = bucket->next; l != bucket; l = l->next) {
-		struct kci_schan *sc = KC_CONTAINER_OF(l, struct kci_schan, link);
-
-		if (sc->attach == attach)
-			return sc;
-	}
-	return NULL;
-}
-
 /* These return NULL, or why the frame makes no sense. */
 
 static const char *on_event(kc_ipc_conn_t *conn, uint16_t type, struct kcp_args *args)
@@ -45,7 +31,7 @@ static const char *on_event(kc_ipc_conn_t *conn, uint16_t type, struct kcp_args 
 			      "kcorod ended the connection: %s", text);
 		return NULL;
 	}
-	sc = find_chan(conn, args);
+	sc = kci_schan_find(conn, (uint32_t)kcp_num(args, KCP_T_ATTACH, 0));
 	if (!sc)
 		return "an event for no attachment";
 	if (type == KCP_DELIVER)
@@ -144,10 +130,14 @@ void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait)
 	conn->polling = false;
 	if (conn->state != KCI_LIVE)
 		return;
-	if (r > 0)
+	if (r > 0) {
 		hand_out(conn);
-	else if (r == KC_ENOMEM)
+		/* not left to the next turn: this may have been the last for now */
+		if (!kci_list_empty(&conn->recalls) || conn->unconfirmed >= KCP_CONFIRM_EVERY)
+			kci_conn_pump(conn);
+	} else if (r == KC_ENOMEM) {
 		kci_conn_fail(conn, KC_ECONNRESET, "no memory for what kcorod sent");
-	else if (r != KC_EAGAIN)
+	} else if (r != KC_EAGAIN) {
 		kci_conn_break(conn, r == 0 ? "hung up" : "cannot read");
+	}
 }

@@ -14,7 +14,9 @@
 #include "libkcoro-client/ipc/call.h"
 #include "libkcoro-client/ipc/chan-socket.h"
 #include "libkcoro-client/ipc/conn.h"
+#include "libkcoro-client/ipc/debug.h"
 #include "proto/frame.h"
+#include "proto/message.h"
 
 size_t kci_notice_begin(kc_ipc_conn_t *conn, uint16_t type)
 {
@@ -41,6 +43,8 @@ static void transmit(kc_ipc_conn_t *conn, struct kci_request *request)
 	if (request->id == 0)
 		request->id = ++conn->last_id;
 	kci_request_stamp(request, conn->seq_seen);
+	KCI_DEBUG("> %s id %llu, %zu bytes", kcp_message_name(request->type),
+		  (unsigned long long)request->id, request->head_len + request->extra_len);
 	kci_list_remove(&request->link);
 	kci_list_append(&conn->sent, &request->link);
 	kci_list_append(&conn->by_id[request->id % KCI_CONN_BUCKETS], &request->hash);

@@ -34,13 +34,14 @@ void peer_open(struct peer *p)
 	p->grace_ms = PEER_GRACE_MS;
 	kcp_buf_init(&p->out, KCP_FRAME_DEFAULT);
 	(void)snprintf(p->path, sizeof(p->path), "%s/peer.sock", dir ? dir : "/tmp");
-	(void)unlink(p->path);
-	memcpy(addr.sun_path, p->path, sizeof(p->path));
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/peer.new", dir ? dir : "/tmp");
 	p->fd = -1;
 	p->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(p->listen_fd >= 0);
 	assert_int_equal(bind(p->listen_fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(listen(p->listen_fd, 16), 0);
+	/* as kcorod does: what is there listens */
+	assert_int_equal(rename(addr.sun_path, p->path), 0);
 }
 
 void peer_hang_up(struct peer *p)
@@ -279,6 +280,11 @@ kc_chan_t *peer_channel(struct peer *p, uint32_t attach, uint32_t elem_size,
 	peer_opened(p, attach, elem_size);
 	assert_int_equal(kct_call_join(&call), 0);
 	return o.ch;
+}
+
+long peer_ping_main(void *conn)
+{
+	return kc_ipc_ping(conn);
 }
 
 long peer_destroy_main(void *ch)

@@ -96,8 +96,9 @@ void peer_hang_up(struct peer *p);
 /* A handle of a channel opened on this peer as attachment `attach`. */
 kc_chan_t *peer_channel(struct peer *p, uint32_t attach, uint32_t elem_size,
 			const struct kc_ipc_open_options *open);
-/* kc_chan_destroy() for kct_call_start(). */
+/* kc_chan_destroy() and kc_ipc_ping() for kct_call_start(). */
 long peer_destroy_main(void *ch);
+long peer_ping_main(void *conn);
 /* kc_chan_destroy(), answered. */
 void peer_destroy(struct peer *p, kc_chan_t *ch);
 /* kc_ipc_disconnect(); BYE must come if live. */

@@ -408,6 +408,7 @@ static void whoever_breaks_the_protocol_is_left(void **state)
 		assert_int_equal(kct_call_join(&op.call), KC_EPROTO);
 		assert_true(strlen(op.detail) > 0);
 		assert_int_equal(kc_ipc_ping(p.conn), KC_EPROTO);
+		peer_get_end(&p);
 		peer_disconnect(&p, false);
 		peer_close(&p);
 	}

@@ -69,16 +69,11 @@ static void get_notice(struct peer *p, uint16_t type, uint64_t first, uint64_t c
 }
 
 /* A round trip, so that the client has read all that was sent before. */
-static long ping_main(void *conn)
-{
-	return kc_ipc_ping(conn);
-}
-
 static void ping(struct peer *p)
 {
 	struct kct_call call;
 
-	kct_call_start(&call, ping_main, p->conn);
+	kct_call_start(&call, peer_ping_main, p->conn);
 	peer_get(p, KCP_PING);
 	peer_ok(p);
 	assert_int_equal(kct_call_join(&call), 0);
@@ -283,7 +278,7 @@ static void the_last_elements_go_back_when_called(void **state)
 
 	peer_deliver(&p, ATTACH, 1, 70, 3);
 	peer_deliver(&p, ATTACH, 4, 73, 1);
-	kct_call_start(&pinging, ping_main, p.conn);
+	kct_call_start(&pinging, peer_ping_main, p.conn);
 	peer_get(&p, KCP_PING);
 	id = p.header.id;
 	recall(&p, 2);
