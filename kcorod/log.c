@@ -75,11 +75,6 @@ void kcd_log_init(enum kcd_log_level level)
 	with_priority = stderr_is_journal();
 }
 
-void kcd_log_set_level(enum kcd_log_level level)
-{
-	limit = level;
-}
-
 bool kcd_log_level_parse(const char *text, enum kcd_log_level *ret)
 {
 	for (size_t i = 0; i < KC_ARRAY_SIZE(levels); i++) {

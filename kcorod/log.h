@@ -38,7 +38,6 @@ struct kcd_log_about {
 
 /* Reads KCORO_DEBUG and finds out about systemd. */
 void kcd_log_init(enum kcd_log_level level);
-void kcd_log_set_level(enum kcd_log_level level);
 
 /* "error" .. "debug" -> level; false if there is no such level. */
 bool kcd_log_level_parse(const char *text, enum kcd_log_level *ret);

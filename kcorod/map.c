@@ -112,11 +112,3 @@ struct kcd_map_node *kcd_map_any(const struct kcd_map *map)
 			return map->buckets[i];
 	return NULL;
 }
-
-void kcd_map_each(const struct kcd_map *map, void (*fn)(struct kcd_map_node *node, void *arg),
-		  void *arg)
-{
-	for (size_t i = 0; map->n > 0 && i < (size_t)1 << map->bits; i++)
-		for (struct kcd_map_node *node = map->buckets[i]; node; node = node->next)
-			fn(node, arg);
-}

@@ -39,8 +39,4 @@ void kcd_map_remove(struct kcd_map *map, struct kcd_map_node *node);
 /* Any node, or NULL when the map is empty. */
 struct kcd_map_node *kcd_map_any(const struct kcd_map *map);
 
-/* Call fn for every node; fn must not change the map. */
-void kcd_map_each(const struct kcd_map *map, void (*fn)(struct kcd_map_node *node, void *arg),
-		  void *arg);
-
 #endif

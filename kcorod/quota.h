@@ -31,7 +31,7 @@ struct kcd_user {
 	struct kcd_budget bytes;
 	struct kcd_budget buffers;
 
-	/* whose connections have something to do: see turn.c */
+	/* whose connections have something to do: see daemon.c */
 	struct kcd_list ready; /* kcd_conn */
 	struct kcd_list turn;  /* among the users that have */
 };

@@ -46,11 +46,6 @@ void kcd_sd_ready(const char *status)
 	sd_notifyf(0, "READY=1\nSTATUS=%s", status);
 }
 
-void kcd_sd_status(const char *status)
-{
-	sd_notifyf(0, "STATUS=%s", status);
-}
-
 void kcd_sd_stopping(void)
 {
 	sd_notify(0, "STOPPING=1\nSTATUS=draining");
@@ -104,11 +99,6 @@ int kcd_sd_listen_fds(void)
 }
 
 void kcd_sd_ready(const char *status)
-{
-	(void)status;
-}
-
-void kcd_sd_status(const char *status)
 {
 	(void)status;
 }

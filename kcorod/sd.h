@@ -18,7 +18,6 @@ int kcd_sd_listen_fds(void);
 int kcd_sd_is_listening(int fd);
 
 void kcd_sd_ready(const char *status);
-void kcd_sd_status(const char *status);
 void kcd_sd_stopping(void);
 
 /* How often the watchdog wants to hear from us, in ns; 0: not at all. */
