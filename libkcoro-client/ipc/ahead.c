@@ -13,9 +13,9 @@
 struct kci_run {
 	struct kci_list link;
 	uint64_t first; /* delivery of the element at elems.pos */
-	uint64_t n;     /* elements left; what may be behind them is not looked at */
-	bool back;      /* given back */
-	bool told;      /* in a RETURN, after request told_after */
+	uint64_t n;	/* elements left; what may be behind them is not looked at */
+	bool back;	/* given back */
+	bool told;	/* in a RETURN, after request told_after */
 	uint64_t told_after;
 	struct kcp_elems elems;
 	const uint8_t *before; /* DELIVERED_BEFORE from the element at elems.pos on, or NULL */

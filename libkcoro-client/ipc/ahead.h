@@ -25,9 +25,9 @@
 
 struct kci_ahead {
 	struct kci_list runs; /* kci_run, by rising deliveries */
-	uint64_t n;           /* elements in hand */
+	uint64_t n;	      /* elements in hand */
 	uint32_t n_back;      /* runs given back */
-	bool untold;          /* some of those are not in a RETURN yet */
+	bool untold;	      /* some of those are not in a RETURN yet */
 };
 
 void kci_ahead_init(struct kci_ahead *ahead);

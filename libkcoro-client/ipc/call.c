@@ -15,7 +15,7 @@
 #include "proto/result.h"
 
 /* where in a frame these are: PROTOCOL.md section 2 */
-#define ID_AT 16
+#define ID_AT  16
 #define SEQ_AT 24
 
 static void request_init(struct kci_request *request, struct kci_call *call, uint16_t type,

@@ -49,8 +49,8 @@ struct kci_call {
 	struct kci_request request;
 	struct kci_request cancel;
 	unsigned outstanding; /* replies that must still come */
-	bool cancelled;       /* a CANCEL is sent or to be sent */
-	bool urgent;          /* not counted against the calls at one time */
+	bool cancelled;	      /* a CANCEL is sent or to be sent */
+	bool urgent;	      /* not counted against the calls at one time */
 
 	struct kcp_buf head; /* built by the caller, in bytes */
 	size_t frame;

@@ -220,8 +220,7 @@ static int check_open(const struct kc_ipc_open_options *o)
 				o->size);
 	if (o->size > sizeof(*o))
 		return kci_fail(KC_EINVAL, "open options: newer than this library");
-	if (o->roles != KC_OBSERVER &&
-	    (o->roles == 0 || o->roles & ~(KC_SENDER | KC_RECEIVER)))
+	if (o->roles != KC_OBSERVER && (o->roles == 0 || o->roles & ~(KC_SENDER | KC_RECEIVER)))
 		return kci_fail(KC_EINVAL,
 				"roles is %#x; KC_SENDER, KC_RECEIVER, both, or KC_OBSERVER alone",
 				o->roles);
@@ -230,8 +229,7 @@ static int check_open(const struct kc_ipc_open_options *o)
 	if (o->credit > 0 && !(o->roles & KC_RECEIVER))
 		return kci_fail(KC_EINVAL, "credit is for receivers");
 	if (o->lease_ms < 1 || o->lease_ms > KC_LEASE_MAX_MS)
-		return kci_fail(KC_EINVAL, "lease_ms is %u; 1 to %u", o->lease_ms,
-				KC_LEASE_MAX_MS);
+		return kci_fail(KC_EINVAL, "lease_ms is %u; 1 to %u", o->lease_ms, KC_LEASE_MAX_MS);
 	if (o->lease != 0 && o->lease != 1)
 		return kci_fail(KC_EINVAL, "lease is %d; 0 or 1", o->lease);
 	if (o->lease && o->credit == 0)

@@ -30,16 +30,16 @@ struct kci_schan {
 	bool lease; /* given ahead as leases, received as leases only */
 
 	/* under conn->lock */
-	struct kci_list link;        /* in conn->chans, while attached */
-	bool detaching;              /* kc_chan_destroy() has begun */
-	uint64_t seen;               /* highest delivery number */
+	struct kci_list link; /* in conn->chans, while attached */
+	bool detaching;	      /* kc_chan_destroy() has begun */
+	uint64_t seen;	      /* highest delivery number */
 	struct kci_ahead ahead;
 	struct kci_list receiving;   /* kci_receive, waiting in RECV, by arrival */
 	struct kci_list provisional; /* kci_receive, TAKEN asked and not answered */
 	uint32_t n_receiving;
-	uint32_t n_lease_receiving;  /* of them for leases, on a handle that is not `lease` */
-	struct kci_list recalled;    /* on conn->recalls */
-	uint32_t recall;             /* elements wanted back */
+	uint32_t n_lease_receiving; /* of them for leases, on a handle that is not `lease` */
+	struct kci_list recalled;   /* on conn->recalls */
+	uint32_t recall;	    /* elements wanted back */
 };
 
 extern const struct kci_chan_ops kci_schan_ops;
@@ -90,8 +90,7 @@ int kci_schan_extend(kc_chan_t *ch, const struct kc_lease *lease, unsigned lease
 /* ---- info.c ---------------------------------------------------------------- */
 
 /* CHAN_INFO by name, or by id if name is NULL. */
-int kci_chan_info(kc_ipc_conn_t *conn, const char *name, uint64_t id,
-		  struct kc_ipc_chan_info *ret);
+int kci_chan_info(kc_ipc_conn_t *conn, const char *name, uint64_t id, struct kc_ipc_chan_info *ret);
 
 /* 0, or KC_EINVAL with words. */
 int kci_name_check(const char *name);

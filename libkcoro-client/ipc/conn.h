@@ -36,7 +36,7 @@
 #include "proto/wire.h"
 
 #define KCI_CONN_BUCKETS 64u /* of the tables by request id and by attachment */
-#define KCI_PATH_SIZE sizeof(((struct sockaddr_un *)0)->sun_path)
+#define KCI_PATH_SIZE	 sizeof(((struct sockaddr_un *)0)->sun_path)
 
 /* The largest frame we accept: any message, and a batch of the size of one. */
 #define KCI_FRAME_MAX (KCP_MSG_MAX + KCP_FRAME_EXTRA)
@@ -68,7 +68,7 @@ struct kc_ipc_conn {
 	uint64_t process; /* fork guard */
 	_Atomic uint32_t refs;
 	char path[KCI_PATH_SIZE]; /* of the socket; to come back to it */
-	int wake_fd;              /* an eventfd the reader polls too */
+	int wake_fd;		  /* an eventfd the reader polls too */
 
 	KC_MUTEX_T lock; /* guards what follows; the input half of stream is the reader's */
 	enum kci_conn_state state;
@@ -77,23 +77,23 @@ struct kc_ipc_conn {
 	struct kci_hello hello;
 	struct kcp_stream stream;
 
-	bool reading;       /* somebody is the reader */
-	bool polling;       /* and is in poll(), with these events: */
+	bool reading; /* somebody is the reader */
+	bool polling; /* and is in poll(), with these events: */
 	short poll_events;
 	struct kci_list waiting; /* kci_wait of everyone in kci_conn_wait(), by arrival */
 
 	uint64_t last_id;
-	uint64_t answered;      /* highest id among those answered */
-	uint64_t seq_seen;      /* highest reply number */
-	uint32_t unconfirmed;   /* replies since we last sent anything */
-	uint32_t attempts;      /* connections since the last answered call */
-	uint64_t grace_until;   /* while BROKEN */
-	uint32_t n_calls;       /* in outbox or in flight */
+	uint64_t answered;	/* highest id among those answered */
+	uint64_t seq_seen;	/* highest reply number */
+	uint32_t unconfirmed;	/* replies since we last sent anything */
+	uint32_t attempts;	/* connections since the last answered call */
+	uint64_t grace_until;	/* while BROKEN */
+	uint32_t n_calls;	/* in outbox or in flight */
 	struct kci_list outbox; /* kci_request, to be sent in this order */
-	struct kci_list sent;   /* kci_request, not answered, by rising ids */
+	struct kci_list sent;	/* kci_request, not answered, by rising ids */
 	struct kci_list by_id[KCI_CONN_BUCKETS];
 	struct kci_list chans[KCI_CONN_BUCKETS]; /* kci_schan, by attachment */
-	struct kci_list recalls;                 /* kci_schan with a RECALL to answer */
+	struct kci_list recalls;		 /* kci_schan with a RECALL to answer */
 };
 
 /* Somebody waiting. Lives in the waiting thread's frame. */

@@ -15,7 +15,7 @@
 #include "proto/frame.h"
 
 #define SYSTEM_SOCKET "/run/kcorod/kcorod.sock"
-#define USER_SOCKET "/kcorod/kcorod.sock" /* below XDG_RUNTIME_DIR */
+#define USER_SOCKET   "/kcorod/kcorod.sock" /* below XDG_RUNTIME_DIR */
 
 /* What nobody answers within this time is no daemon. */
 #define CONNECT_MS 10000
@@ -32,9 +32,10 @@ static int connect_default(char path[KCI_PATH_SIZE], uint64_t deadline)
 
 	if (given && *given) {
 		if (strlen(given) >= KCI_PATH_SIZE)
-			return kci_fail(KC_ENAMETOOLONG,
-					"%s: KCORO_SOCKET has %zu bytes, a socket's path at most %zu",
-					given, strlen(given), KCI_PATH_SIZE - 1);
+			return kci_fail(
+				KC_ENAMETOOLONG,
+				"%s: KCORO_SOCKET has %zu bytes, a socket's path at most %zu",
+				given, strlen(given), KCI_PATH_SIZE - 1);
 		memcpy(path, given, strlen(given) + 1);
 		return kci_socket_connect(path, deadline);
 	}

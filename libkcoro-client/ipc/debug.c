@@ -13,7 +13,7 @@
 
 #include "libkcoro-client/port/kcoro_port.h"
 
-#define CATEGORY "ipc"
+#define CATEGORY       "ipc"
 #define LINE_MAX_BYTES 512
 
 static KC_ONCE_T once = KC_ONCE_INIT;

@@ -35,8 +35,7 @@ static int read_reply(const struct kcp_header *header, const uint8_t *payload,
 	int form = kcp_header_form(header, false);
 	const char *why = "not a reply";
 
-	if (!msg || form < 0 ||
-	    kcp_args_parse(ret_args, payload, header->length, &why) < 0 ||
+	if (!msg || form < 0 || kcp_args_parse(ret_args, payload, header->length, &why) < 0 ||
 	    kcp_message_check(msg, ret_args, (enum kcp_form)form, &why) < 0)
 		return kci_fail(KC_EPROTO, "no kcorod that speaks version 1 answered: %s", why);
 	if (form == KCP_EVENT && header->type == KCP_ERROR) {
@@ -78,9 +77,9 @@ static int exchange(kc_ipc_conn_t *conn, struct kcp_stream *stream, uint64_t dea
 	if (n > 0 && p[1].revents && kci_conn_woken_dead(conn))
 		return KC_ECANCELED;
 	if (n <= 0)
-		return kci_deadline_left(deadline) ? 0
-						   : kci_fail(KC_ECONNRESET,
-							      "kcorod does not answer");
+		return kci_deadline_left(deadline)
+			       ? 0
+			       : kci_fail(KC_ECONNRESET, "kcorod does not answer");
 	if (p[0].revents & POLLOUT) {
 		r = kcp_stream_flush(stream);
 		if (r < 0 && r != KC_EAGAIN)

@@ -11,7 +11,7 @@
 
 /* Header and TLVs beside the value of RANGES need less. */
 #define RANGES_OVERHEAD 128u
-#define RANGE_SIZE 16u
+#define RANGE_SIZE	16u
 
 /* One request about deliveries whose RANGES are in `ranges`, of which bytes are used. How
  * many it was possible for. */

@@ -30,8 +30,8 @@ struct kci_receive {
 	struct kci_call *call; /* its RECV */
 	uint64_t deadline;
 	uint64_t first; /* what the reply wrote to op: the first delivery */
-	uint64_t n;     /* and how many; 0: nothing */
-	bool buffered;  /* the reply's elements are in sc->ahead */
+	uint64_t n;	/* and how many; 0: nothing */
+	bool buffered;	/* the reply's elements are in sc->ahead */
 	bool provisional;
 };
 

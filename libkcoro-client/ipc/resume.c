@@ -183,6 +183,7 @@ static int come_back(kc_ipc_conn_t *conn)
 
 void kci_conn_resume(kc_ipc_conn_t *conn)
 {
+	const char *why;
 	int r;
 
 	kcp_stream_done(&conn->stream);
@@ -193,12 +194,12 @@ void kci_conn_resume(kc_ipc_conn_t *conn)
 	kci_detail_clear();
 	r = come_back(conn);
 	KC_MUTEX_LOCK(&conn->lock);
+	why = r == KC_ETIME ? "kcorod did not come back in time" : kc_error_detail();
+	if (!why[0])
+		why = kc_strerror(r);
 	/* KC_ECANCELED: the connection was ended meanwhile, for another reason */
-	if (r == KC_EPROTO)
-		kci_conn_fail(conn, r, "%s: %s", conn->path, kc_error_detail());
-	else if (r < 0)
-		kci_conn_fail(conn, KC_ECONNRESET, "%s: the session is lost: %s", conn->path,
-			      r == KC_ETIME ? "kcorod did not come back in time"
-					    : kc_error_detail());
+	if (r < 0)
+		kci_conn_fail(conn, r == KC_EPROTO ? KC_EPROTO : KC_ECONNRESET,
+			      "%s: the session is lost: %s", conn->path, why);
 	kci_detail_clear();
 }

@@ -18,8 +18,7 @@
 #include "libkcoro-client/ipc/debug.h"
 
 /* What may mean that somebody listens now, or that the watch has to be set anew. */
-#define WATCHED                                                                                    \
-	(IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+#define WATCHED (IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 
 static int connect_failed(const char *path, int err)
 {

@@ -10,7 +10,8 @@
 int socket_begin(void);
 void socket_end(void);
 /* Both handles on one connection, or on two. */
-int socket_make_together(struct kct_pair *ret, const struct kc_chan_options *opts, bool descriptors);
+int socket_make_together(struct kct_pair *ret, const struct kc_chan_options *opts,
+			 bool descriptors);
 int socket_make_apart(struct kct_pair *ret, const struct kc_chan_options *opts, bool descriptors);
 kc_chan_t *socket_reopen(struct kct_pair *pair);
 void socket_unmake(struct kct_pair *pair);

@@ -89,7 +89,7 @@ static bool read_some(struct relay_line *line, int d)
 static bool write_some(struct relay *r, struct relay_line *line, int d)
 {
 	struct relay_pipe *p = &line->pipe[d];
-	bool peace = atomic_load(&r->peace);
+	bool peace = atomic_load(&r->allowed) == 0;
 	size_t len = p->to - p->from;
 	ssize_t n;
 
@@ -104,6 +104,7 @@ static bool write_some(struct relay *r, struct relay_line *line, int d)
 	p->left -= (uint64_t)n;
 	if (p->left > 0)
 		return true;
+	atomic_fetch_sub(&r->allowed, 1);
 	atomic_fetch_add(&r->cuts, 1);
 	return false;
 }
@@ -166,7 +167,6 @@ void relay_start(struct relay *r, const char *daemon, uint64_t seed, uint64_t cu
 	r->daemon = daemon;
 	r->random = seed;
 	r->cut_max = cut_max;
-	atomic_init(&r->peace, true);
 	(void)snprintf(r->path, sizeof(r->path), "%s/relay.sock", dir ? dir : "/tmp");
 	(void)unlink(r->path);
 	memcpy(addr.sun_path, r->path, sizeof(r->path));

@@ -23,12 +23,12 @@
 struct relay_pipe {
 	unsigned char data[16384];
 	size_t from, to; /* what waits to be written */
-	uint64_t left;   /* bytes until the cut */
+	uint64_t left;	 /* bytes until the cut */
 };
 
 struct relay_line {
 	bool used;
-	int fd[2];                 /* the client's side, kcorod's side */
+	int fd[2];		   /* the client's side, kcorod's side */
 	struct relay_pipe pipe[2]; /* what comes from the one, from the other */
 };
 
@@ -36,8 +36,8 @@ struct relay {
 	char path[108]; /* clients connect here */
 	const char *daemon;
 	uint64_t random;
-	uint64_t cut_max;         /* the longest life of a connection, in bytes; 0: for ever */
-	_Atomic bool peace;       /* no cuts now; so it begins */
+	uint64_t cut_max;	  /* the longest life of a connection, in bytes; 0: for ever */
+	_Atomic unsigned allowed; /* so many cuts may still happen; none at first */
 	_Atomic unsigned cuts;
 	int listen_fd;
 	int stop_fd;

@@ -182,7 +182,9 @@ static int open_code(kc_ipc_conn_t *conn, struct kc_ipc_open_options o)
 
 static void nonsense_is_refused_with_words(void **state)
 {
-	static const char *const names[] = { "", "/", "a/", "a//b", ".", "a/../b", "-a", "a b", "1" };
+	static const char *const names[] = {
+		"", "/", "a/", "a//b", ".", "a/../b", "-a", "a b", "1"
+	};
 	const struct kc_ipc_open_options init = KC_IPC_OPEN_OPTIONS_INIT;
 	struct kc_chan_options o = buffered(8, 4);
 	kc_ipc_conn_t *conn = client();

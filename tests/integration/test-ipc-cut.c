@@ -12,13 +12,13 @@
 
 #define PRODUCERS 2
 #define CONSUMERS 2
-#define SEEDS 4
+#define SEEDS	  4
 
 enum how {
-	SINGLE,   /* one by one */
+	SINGLE,	  /* one by one */
 	BATCHES,  /* many at a time */
 	MESSAGES, /* messages of odd lengths, in batches */
-	LEASES,   /* with leases, acknowledged in batches */
+	LEASES,	  /* with leases, acknowledged in batches */
 };
 
 struct job {
@@ -26,9 +26,9 @@ struct job {
 	size_t capacity;
 	enum how how;
 	unsigned credit;
-	int lease;        /* given ahead as leases */
-	bool one_conn;    /* all threads on one connection */
-	uint32_t n;       /* elements of each producer */
+	int lease;	  /* given ahead as leases */
+	bool one_conn;	  /* all threads on one connection */
+	uint32_t n;	  /* elements of each producer */
 	uint64_t cut_max; /* bytes */
 };
 
@@ -58,7 +58,7 @@ static long fault(struct worker *w, int line, long r)
 	return -1;
 }
 
-#define BATCH 32u
+#define BATCH	  32u
 #define MSG_BYTES 300u
 
 /* A message: the element, and padding that says how long it is. */
@@ -237,9 +237,10 @@ static unsigned run_once(const struct job *job, uint64_t seed)
 	}
 	for (uint32_t i = 0; i < PRODUCERS; i++) {
 		pw[i] = (struct worker){ .run = &run, .number = i, .random = seed + 100 + i };
-		pw[i].ch = attach(&relay, &conns[job->one_conn ? 0 : CONSUMERS + i], job, KC_SENDER);
+		pw[i].ch =
+			attach(&relay, &conns[job->one_conn ? 0 : CONSUMERS + i], job, KC_SENDER);
 	}
-	atomic_store(&relay.peace, false);
+	atomic_store(&relay.allowed, UINT32_MAX);
 	for (int i = 0; i < CONSUMERS; i++)
 		kct_call_start(&consumers[i], consume, &cw[i]);
 	for (int i = 0; i < PRODUCERS; i++)
@@ -257,7 +258,7 @@ static unsigned run_once(const struct job *job, uint64_t seed)
 	for (int i = 0; i < CONSUMERS; i++)
 		kc_chan_destroy(cw[i].ch);
 	/* what was told last has been read by then */
-	atomic_store(&relay.peace, true);
+	atomic_store(&relay.allowed, 0);
 	for (size_t i = 0; i < KC_ARRAY_SIZE(conns); i++) {
 		if (conns[i])
 			assert_int_equal(kc_ipc_ping(conns[i]), 0);
@@ -348,16 +349,11 @@ static int end(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	KCT_TEST(one_by_one),
-	KCT_TEST(one_by_one_on_one_connection),
-	KCT_TEST(in_batches),
-	KCT_TEST(messages),
-	KCT_TEST(given_ahead),
-	KCT_TEST(given_ahead_on_one_connection),
-	KCT_TEST(leased),
-	KCT_TEST(leased_and_given_ahead),
-	KCT_TEST(rendezvous),
-	KCT_TEST(rendezvous_on_one_connection),
+	KCT_TEST(one_by_one),  KCT_TEST(one_by_one_on_one_connection),
+	KCT_TEST(in_batches),  KCT_TEST(messages),
+	KCT_TEST(given_ahead), KCT_TEST(given_ahead_on_one_connection),
+	KCT_TEST(leased),      KCT_TEST(leased_and_given_ahead),
+	KCT_TEST(rendezvous),  KCT_TEST(rendezvous_on_one_connection),
 };
 
 int main(void)

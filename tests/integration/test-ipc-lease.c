@@ -143,9 +143,9 @@ static void many_are_acknowledged_at_once(void **state)
 	scene_begin(&s, receiver(0, 0, KC_LEASE_DEFAULT_MS));
 	send_numbers(&s, 0, 40);
 	while (got < 40) {
-		long r = kc_chan_recv_leases(s.rx, values + got, sizeof(values) - (size_t)got * 8,
-					     msgs + got, leases + got, (size_t)(40 - got), -1,
-					     NULL);
+		long r =
+			kc_chan_recv_leases(s.rx, values + got, sizeof(values) - (size_t)got * 8,
+					    msgs + got, leases + got, (size_t)(40 - got), -1, NULL);
 
 		assert_in_range(r, 1, 40 - got);
 		got += r;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kcoro.h"
+#include "tests/integration/ipc-relay.h"
 #include "tests/lib/daemon.h"
 #include "tests/lib/kct.h"
 
@@ -49,7 +50,7 @@ static void finish(kc_chan_t *ch)
 /* ---- threads ------------------------------------------------------------------------------ */
 
 #define THREADS 12
-#define ROUNDS 60
+#define ROUNDS	60
 
 struct mixed {
 	kc_ipc_conn_t *conn;
@@ -115,7 +116,7 @@ static void many_threads_share_a_connection(void **state)
 }
 
 /* Both directions of one connection full at the same time: nobody may be stuck. */
-#define BIG ((size_t)1 << 20)
+#define BIG	   ((size_t)1 << 20)
 #define BIG_ROUNDS 20
 
 static long big_send_main(void *arg)
@@ -253,6 +254,35 @@ static void running_out_of_memory_is_survived(void **state)
 	kc_ipc_disconnect(conn);
 }
 
+/* The connection breaks, and there is no memory to come back with. */
+static void running_out_of_memory_during_a_resume_is_survived(void **state)
+{
+	struct relay relay;
+	int resumed = 0;
+	int lost = 0;
+
+	relay_start(&relay, kcorod.path, kct_seed(), /* cut_max= */ 1);
+	for (long i = 1; resumed == 0; i++) {
+		kc_ipc_conn_t *conn;
+		int r;
+
+		assert_int_equal(kc_ipc_connect(&conn, relay.path), 0);
+		atomic_store(&relay.allowed, 1);
+		kct_alloc_fail_from(i);
+		r = kc_ipc_ping(conn);
+		(void)kct_alloc_fail_end();
+		if (r != 0 && r != KC_ENOMEM && r != KC_ECONNRESET)
+			fail_msg("allocation %ld: %d %s", i, r, kc_error_detail());
+		if (r == 0)
+			resumed++;
+		else
+			lost++;
+		kc_ipc_disconnect(conn);
+	}
+	assert_true(lost > 0);
+	relay_stop(&relay);
+}
+
 static int begin(void **state)
 {
 	return kct_daemon_start(&kcorod, NULL, NULL);
@@ -268,6 +298,7 @@ static const struct CMUnitTest tests[] = {
 	KCT_TEST(large_messages_pass_in_both_directions),
 	KCT_TEST(no_call_is_a_cancellation_point),
 	KCT_TEST(running_out_of_memory_is_survived),
+	KCT_TEST(running_out_of_memory_during_a_resume_is_survived),
 };
 
 int main(void)

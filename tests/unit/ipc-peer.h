@@ -28,7 +28,7 @@
 #include "proto/values.h"
 #include "tests/lib/kct.h"
 
-#define PEER_GRACE_MS 5000u
+#define PEER_GRACE_MS	  5000u
 #define PEER_REQUESTS_MAX 8u
 
 struct peer {
@@ -38,8 +38,8 @@ struct peer {
 	struct kcp_stream stream;
 	struct kcp_buf out; /* the frame being built */
 	size_t at;
-	uint64_t seq;       /* of the last reply */
-	uint32_t grace_ms;  /* what HELLO says */
+	uint64_t seq;	   /* of the last reply */
+	uint32_t grace_ms; /* what HELLO says */
 
 	/* the latest frame of peer_get() */
 	struct kcp_header header;

@@ -391,11 +391,11 @@ static void announce_a_frame_too_long(struct peer *p)
 static void whoever_breaks_the_protocol_is_left(void **state)
 {
 	static void (*const faults[])(struct peer *) = {
-		say_nothing_sensible,	   answer_another,
-		answer_with_another_type,  answer_without_result,
+		say_nothing_sensible,	    answer_another,
+		answer_with_another_type,   answer_without_result,
 		answer_with_an_unknown_tlv, ask_something,
-		send_an_unknown_event,	   offer_what_was_not_asked_for,
-		recall_from_nobody,	   announce_a_frame_too_long,
+		send_an_unknown_event,	    offer_what_was_not_asked_for,
+		recall_from_nobody,	    announce_a_frame_too_long,
 	};
 
 	for (size_t i = 0; i < KC_ARRAY_SIZE(faults); i++) {

@@ -423,12 +423,9 @@ static int unload(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	KCT_TEST(every_reply_is_understood),
-	KCT_TEST(a_list_and_its_numbers),
-	KCT_TEST(elements_with_their_past),
-	KCT_TEST(events),
-	KCT_TEST(the_beginning_of_a_session),
-	KCT_TEST(the_session_resumed_or_not),
+	KCT_TEST(every_reply_is_understood),  KCT_TEST(a_list_and_its_numbers),
+	KCT_TEST(elements_with_their_past),   KCT_TEST(events),
+	KCT_TEST(the_beginning_of_a_session), KCT_TEST(the_session_resumed_or_not),
 };
 
 int main(void)
