@@ -10,7 +10,6 @@
 #define PROBES	    40
 #define PROBE_TRIPS 100
 #define PROBE_MS    50
-#define PROBE_END   UINT32_MAX
 /* ns of a round trip; between them lie 50 for siblings, 120 for near, 480 for far */
 #define SMT_BELOW  85
 #define NEAR_BELOW 300
@@ -75,19 +74,20 @@ struct probe {
 	_Alignas(128) _Atomic uint32_t line; /* even: the first thread's turn */
 	_Alignas(128) int cpu[2];
 	uint64_t best; /* ns of one round trip */
-	_Atomic int pinned;
+	_Atomic bool pinned;
+	_Atomic bool over; /* not in the line itself: a late hand-over would undo it */
 };
 
 static void *probe_second(void *arg)
 {
 	struct probe *p = arg;
-	uint32_t seen = 0;
 
 	if (bench_cpu_pin(0, p->cpu[1]) == 0)
-		atomic_store(&p->pinned, 1);
-	while (seen != PROBE_END) {
-		seen = atomic_load_explicit(&p->line, memory_order_acquire);
-		if (seen % 2 && seen != PROBE_END)
+		atomic_store(&p->pinned, true);
+	while (!atomic_load_explicit(&p->over, memory_order_relaxed)) {
+		uint32_t seen = atomic_load_explicit(&p->line, memory_order_acquire);
+
+		if (seen % 2)
 			atomic_store_explicit(&p->line, seen + 1, memory_order_release);
 	}
 	return NULL;
@@ -124,7 +124,7 @@ static void *probe_first(void *arg)
 		if (going && trip < p->best)
 			p->best = trip;
 	}
-	atomic_store(&p->line, PROBE_END);
+	atomic_store(&p->over, true);
 	return NULL;
 }
 

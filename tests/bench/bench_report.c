@@ -116,13 +116,17 @@ static double median(double *v, unsigned n)
 	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
+/* What most rounds met, of those whose probe told anything. */
 static const char *class_of(const struct bench_figure *f)
 {
-	unsigned most = 0;
+	unsigned most = BENCH_CLASS_NONE, rounds = 0;
 
-	for (unsigned c = 1; c < BENCH_CLASSES; c++)
-		if (f->classes[c] > f->classes[most])
+	for (unsigned c = BENCH_CLASS_NONE + 1; c < BENCH_CLASSES; c++) {
+		if (f->classes[c] > rounds) {
+			rounds = f->classes[c];
 			most = c;
+		}
+	}
 	return bench_class_name((enum bench_class)most);
 }
 
