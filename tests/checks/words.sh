@@ -10,7 +10,8 @@ files() {
 		git -c safe.directory='*' ls-files -co --exclude-standard
 	else
 		# generated files, and build folders: they have a config.status
-		find . -name autom4te.cache -prune -o -path ./build-aux -prune -o -path ./m4 -prune -o \
+		find . -path ./.git -prune -o -name autom4te.cache -prune -o \
+			-path ./build-aux -prune -o -path ./m4 -prune -o \
 			-path ./tests/logs -prune -o -path ./_inst -prune -o \
 			-type d -exec test -e {}/config.status \; -prune -o \
 			-type f ! -name configure ! -name aclocal.m4 ! -name Makefile.in \
