@@ -39,6 +39,14 @@ void kcd_wait_finish(struct kcd_wait *wait);
 /* First that may be served: its select, if it belongs to one, is not busy. */
 struct kcd_wait *kcd_wait_first(struct kcd_list *queue);
 
+/* Serve those who wait to receive from what is queued. True if anything moved. */
+bool kcd_queue_serve_receivers(struct kcd_channel *ch);
+
+/* --- accept.c --- */
+
+/* May an element of `len` bytes be queued? */
+bool kcd_queue_has_room(const struct kcd_channel *ch, uint64_t len);
+
 /* Accept from the front of a SEND what fits: how many, 0 if nothing does, or a code. */
 long kcd_queue_accept(struct kcd_channel *ch, struct kcd_wait *wait);
 

@@ -9,6 +9,7 @@
  *
  *   channel.c   make, close, destroy, purge, attach and detach, books
  *   queue.c     sending and receiving, waiting, who gets what next (the pump)
+ *   accept.c    what of a send goes into the queue
  *   delivery.c  what is given to clients, and how it comes back
  *   settle.c    what clients say of it
  *   credit.c    elements given ahead and asked back
@@ -188,6 +189,7 @@ struct kcd_wait {
 	const uint8_t *elems;
 	size_t elems_len;
 	uint32_t n; /* elements */
+	const struct kcd_lender *lender; /* of the memory elems is in, as long as that; or NULL */
 
 	/* RECV */
 	uint32_t max;

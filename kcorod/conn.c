@@ -309,7 +309,7 @@ struct kcp_buf *kcd_conn_out(struct kcd_conn *conn)
 
 void kcd_conn_sent(struct kcd_conn *conn, size_t at)
 {
-	if (kcp_frame_end(kcp_stream_out(&conn->stream), at) < 0)
+	if (kcp_stream_frame_end(&conn->stream, at) < 0)
 		conn->overflowed = true;
 	else
 		conn->daemon->frames_out++;

@@ -8,6 +8,7 @@
 #include "kcorod/channel-private.h"
 #include "kcoro/error.h"
 #include "libkcoro-client/port/kcoro_port.h"
+#include "proto/bytes.h"
 
 static void delivery_lapse(struct kcd_timer *timer);
 
@@ -199,45 +200,37 @@ bool kcd_delivery_bind(struct kcd_delivery *d, struct kcd_wait *receiver)
 	return true;
 }
 
-/* The first element of a SEND. */
-static const uint8_t *first_element(const struct kcd_wait *sender, uint32_t *ret_len)
+/* Bytes of the first element of a SEND. */
+static uint32_t first_length(const struct kcd_wait *sender)
 {
 	const struct kcd_channel *ch = sender->attach->channel;
-	const uint8_t *p = sender->elems;
 
-	if (ch->opts.elem_size) {
-		*ret_len = ch->opts.elem_size;
-		return p;
-	}
-	*ret_len = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-	return p + 4;
+	return ch->opts.elem_size ? ch->opts.elem_size : kcp_load_u32(sender->elems);
 }
 
 bool kcd_delivery_fits(const struct kcd_wait *sender, struct kcd_wait *receiver)
 {
-	uint32_t len;
-
-	(void)first_element(sender, &len);
-	receiver->needed = len;
-	return len <= receiver->space;
+	receiver->needed = first_length(sender);
+	return receiver->needed <= receiver->space;
 }
 
 struct kcd_delivery *kcd_delivery_hand(struct kcd_wait *sender, struct kcd_wait *receiver,
 				       bool provisional, int *ret_code)
 {
 	struct kcd_channel *ch = sender->attach->channel;
-	uint32_t len;
-	const uint8_t *data = first_element(sender, &len);
+	uint32_t len = first_length(sender);
 	struct kcd_delivery *d;
-	int r;
+	long r;
 
 	*ret_code = KC_ENOMEM;
 	d = kcd_delivery_new(ch->elements.next, 1, 0);
 	if (!d)
 		return NULL;
-	r = kcd_elements_append(&ch->elements, data, len, &sender->why);
+	r = kcd_elements_append(&ch->elements, sender->elems, 1,
+				kcd_elements_size(&ch->elements, sender->elems), NULL,
+				&sender->why);
 	if (r < 0) {
-		*ret_code = r;
+		*ret_code = (int)r;
 		KC_FREE(d);
 		return NULL;
 	}

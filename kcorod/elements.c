@@ -7,6 +7,7 @@
  */
 #include "kcorod/elements.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "kcoro/error.h"
@@ -15,21 +16,54 @@
 #define SEGMENT_MIN 1024u
 #define SEGMENT_MAX 65536u
 #define PREFIX 4u /* length before each message */
+#define ADOPT_MIN 16384u /* bytes that are copied rather than a frame's memory kept */
+#define WASTE 4u /* memory kept may be larger than what is kept it for by this part of it */
 
 struct kcd_segment {
 	uint64_t first; /* number of its first element */
 	uint32_t n;     /* elements appended */
 	uint32_t live;  /* of these not freed */
-	uint32_t used, size; /* bytes */
-	uint32_t *at;        /* messages: where each begins */
+	uint32_t used;  /* bytes */
+	uint32_t room;  /* bytes for more */
+	size_t size;    /* charged to the budgets */
+	uint32_t *at;   /* messages: where each begins */
 	uint32_t at_cap;
-	uint8_t data[];
+	unsigned holders; /* kcd_elements_hold() */
+	bool orphan;      /* no element of it lives, but it is held */
+	uint8_t *base;    /* memory of a frame; NULL: its own, behind this struct */
+	const uint8_t *data;
 };
+
+static uint8_t *segment_own(struct kcd_segment *seg)
+{
+	return (uint8_t *)(seg + 1);
+}
 
 void kcd_elements_init(struct kcd_elements *es, uint32_t elem_size, struct kcd_budget *daemon,
 		       struct kcd_budget *user)
 {
 	*es = (struct kcd_elements){ .elem_size = elem_size, .budgets = { daemon, user } };
+}
+
+/* Place in es->segs of the segment that holds `seq`. */
+static size_t segment_find(const struct kcd_elements *es, uint64_t seq)
+{
+	size_t lo = es->first, hi = es->first + es->n;
+
+	/* Nearly all look-ups are for the oldest or the newest segment. */
+	if (es->n > 1 && seq < es->segs[lo + 1]->first)
+		return lo;
+	if (seq >= es->segs[hi - 1]->first)
+		return hi - 1;
+	while (hi - lo > 1) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (es->segs[mid]->first <= seq)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
 }
 
 static void segment_uncharge(struct kcd_elements *es, uint64_t bytes)
@@ -40,13 +74,41 @@ static void segment_uncharge(struct kcd_elements *es, uint64_t bytes)
 			es->budgets[i]->used -= bytes;
 }
 
+static void segment_drop(struct kcd_segment *seg)
+{
+	KC_FREE(seg->at);
+	KC_FREE(seg->base);
+	KC_FREE(seg);
+}
+
+/* What is held beyond its elements is bounded by the output of those who hold it. */
 static void segment_free(struct kcd_elements *es, struct kcd_segment *seg)
 {
 	if (!seg)
 		return;
 	segment_uncharge(es, seg->size);
-	KC_FREE(seg->at);
-	KC_FREE(seg);
+	if (seg->holders > 0)
+		seg->orphan = true;
+	else
+		segment_drop(seg);
+}
+
+struct kcd_segment *kcd_elements_hold(struct kcd_elements *es, uint64_t seq, size_t bytes)
+{
+	struct kcd_segment *seg = es->segs[segment_find(es, seq)];
+
+	if (seg->size / WASTE > bytes)
+		return NULL;
+	seg->holders++;
+	return seg;
+}
+
+void kcd_segment_release(void *segment)
+{
+	struct kcd_segment *seg = segment;
+
+	if (--seg->holders == 0 && seg->orphan)
+		segment_drop(seg);
 }
 
 void kcd_elements_done(struct kcd_elements *es)
@@ -102,53 +164,69 @@ static struct kcd_segment *segment_last(const struct kcd_elements *es)
 	return es->n ? es->segs[es->first + es->n - 1] : NULL;
 }
 
-/* A new last segment with room for an element that takes `need` bytes. */
-static int segment_add(struct kcd_elements *es, uint32_t need, const char **ret_limit)
+static void segment_push(struct kcd_elements *es, struct kcd_segment *seg)
 {
-	struct kcd_segment *seg = NULL, *last = segment_last(es);
-	uint32_t size = last && last->size < SEGMENT_MAX ? 2 * last->size : SEGMENT_MIN;
+	seg->first = es->next;
+	es->segs[es->first + es->n++] = seg;
+}
+
+/* Bytes for a new last segment, of which `need` are needed at once and `want` soon. */
+static size_t segment_size(const struct kcd_elements *es, size_t need, size_t want)
+{
+	const struct kcd_segment *last = segment_last(es);
+	size_t size = last && !last->base ? 2 * last->size : SEGMENT_MIN;
+
+	while (size < want && size < SEGMENT_MAX)
+		size *= 2;
+	if (size > SEGMENT_MAX)
+		size = SEGMENT_MAX;
+	return size < need ? need : size; /* a message of its own size */
+}
+
+/* A new last segment with room for an element that takes `need` bytes. */
+static int segment_add(struct kcd_elements *es, size_t need, size_t want, const char **ret_limit)
+{
+	size_t size = segment_size(es, need, want);
+	struct kcd_segment *seg = es->spare;
 	int r = segments_reserve(es);
 
 	if (r < 0)
 		return r;
-	if (last && last->size >= SEGMENT_MAX)
-		size = SEGMENT_MAX;
-	while (size < need && size < SEGMENT_MAX)
-		size *= 2;
-	if (size < need)
-		size = need; /* a message of its own size */
-	if (es->spare && es->spare->size >= size) {
-		seg = es->spare;
+	if (seg && seg->size >= size) {
 		es->spare = NULL;
 		seg->n = seg->live = seg->used = 0;
-	} else {
-		r = segment_charge(es, size, ret_limit);
-		if (r == KC_EDQUOT && size > need) {
-			size = need; /* near the limit: no more than is needed */
-			r = segment_charge(es, size, ret_limit);
-		}
-		if (r < 0)
-			return r;
-		seg = KC_ALLOC(sizeof(*seg) + size);
-		if (!seg) {
-			segment_uncharge(es, size);
-			return KC_ENOMEM;
-		}
-		*seg = (struct kcd_segment){ .size = size };
+		seg->room = (uint32_t)seg->size;
+		segment_push(es, seg);
+		return 0;
 	}
-	seg->first = es->next;
-	es->segs[es->first + es->n++] = seg;
+	r = segment_charge(es, size, ret_limit);
+	if (r == KC_EDQUOT && size > need) {
+		size = need; /* near the limit: no more than is needed */
+		r = segment_charge(es, size, ret_limit);
+	}
+	if (r < 0)
+		return r;
+	seg = KC_ALLOC(sizeof(*seg) + size);
+	if (!seg) {
+		segment_uncharge(es, size);
+		return KC_ENOMEM;
+	}
+	*seg = (struct kcd_segment){ .size = size, .room = (uint32_t)size };
+	seg->data = segment_own(seg);
+	segment_push(es, seg);
 	return 0;
 }
 
-static int segment_index(struct kcd_segment *seg)
+/* Room in the index for n more messages. */
+static int segment_index(struct kcd_segment *seg, uint32_t n)
 {
-	uint32_t cap;
+	uint32_t cap = seg->at_cap ? seg->at_cap : n < 16 ? 16 : n;
 	uint32_t *at;
 
-	if (seg->n < seg->at_cap)
+	if (n <= seg->at_cap - seg->n)
 		return 0;
-	cap = seg->at_cap ? 2 * seg->at_cap : 16;
+	while (cap < seg->n + n)
+		cap *= 2;
 	at = KC_REALLOC(seg->at, cap, sizeof(*at));
 	if (!at)
 		return KC_ENOMEM;
@@ -157,63 +235,129 @@ static int segment_index(struct kcd_segment *seg)
 	return 0;
 }
 
-int kcd_elements_append(struct kcd_elements *es, const void *data, uint32_t len,
-			const char **ret_limit)
+/* n elements of so many bytes are there, behind the others. */
+static void segment_count(struct kcd_elements *es, struct kcd_segment *seg, uint32_t n,
+			  size_t bytes)
 {
-	uint32_t need = es->elem_size ? es->elem_size : PREFIX + len;
+	uint32_t at = seg->used;
+
+	for (uint32_t i = 0; !es->elem_size && i < n; i++) {
+		seg->at[seg->n + i] = at;
+		at += PREFIX + kcp_load_u32(seg->data + at);
+	}
+	seg->used += (uint32_t)bytes;
+	seg->n += n;
+	seg->live += n;
+	es->next += n;
+}
+
+/* How many elements fit into `room` bytes, and the bytes they take. */
+static uint32_t elements_fit(const struct kcd_elements *es, const uint8_t *data, uint32_t n,
+			     size_t room, size_t *ret_bytes)
+{
+	size_t bytes = 0;
+	uint32_t fit = 0;
+
+	if (es->elem_size) {
+		if (n > room / es->elem_size)
+			n = (uint32_t)(room / es->elem_size);
+		*ret_bytes = (size_t)n * es->elem_size;
+		return n;
+	}
+	for (; fit < n; fit++) {
+		size_t size = kcd_elements_size(es, data + bytes);
+
+		if (size > room - bytes)
+			break;
+		bytes += size;
+	}
+	*ret_bytes = bytes;
+	return fit;
+}
+
+/* Copy what fits into the last segment, or a new one: how many, or a code. */
+static long append_some(struct kcd_elements *es, const uint8_t *data, uint32_t n, size_t left,
+			size_t *ret_bytes, const char **ret_limit)
+{
 	struct kcd_segment *seg = segment_last(es);
-	int r;
+	uint32_t fit = 0;
+	int r = 0;
 
 	/* The last segment may end before the latest numbers, whose own one is gone. */
-	if (!seg || seg->size - seg->used < need || seg->first + seg->n != es->next) {
-		r = segment_add(es, need, ret_limit);
+	if (seg && seg->first + seg->n == es->next)
+		fit = elements_fit(es, data, n, seg->room, ret_bytes);
+	if (fit == 0) {
+		r = segment_add(es, kcd_elements_size(es, data), left, ret_limit);
 		if (r < 0)
 			return r;
 		seg = segment_last(es);
+		fit = elements_fit(es, data, n, seg->room, ret_bytes);
 	}
-	if (!es->elem_size) {
-		r = segment_index(seg);
-		if (r < 0) {
-			if (seg->n == 0) { /* just added: leave no empty segment behind */
-				es->n--;
-				segment_free(es, seg);
-			}
-			return r;
+	if (!es->elem_size)
+		r = segment_index(seg, fit);
+	if (r < 0) {
+		if (seg->n == 0) { /* just added: leave no empty segment behind */
+			es->n--;
+			segment_free(es, seg);
 		}
-		seg->at[seg->n] = seg->used;
-		seg->data[seg->used] = (uint8_t)len;
-		seg->data[seg->used + 1] = (uint8_t)(len >> 8);
-		seg->data[seg->used + 2] = (uint8_t)(len >> 16);
-		seg->data[seg->used + 3] = (uint8_t)(len >> 24);
+		return r;
 	}
-	if (len > 0)
-		memcpy(seg->data + seg->used + (need - len), data, len);
-	seg->used += need;
-	seg->n++;
-	seg->live++;
-	es->next++;
-	return 0;
+	memcpy(segment_own(seg) + seg->used, data, *ret_bytes);
+	seg->room -= (uint32_t)*ret_bytes;
+	segment_count(es, seg, fit, *ret_bytes);
+	return (long)fit;
 }
 
-/* Place in es->segs of the segment that holds `seq`. */
-static size_t segment_find(const struct kcd_elements *es, uint64_t seq)
+bool kcd_elements_worth_keeping(size_t bytes, size_t size)
 {
-	size_t lo = es->first, hi = es->first + es->n;
+	return bytes >= ADOPT_MIN && bytes <= UINT32_MAX && size - bytes <= bytes / WASTE;
+}
 
-	/* Nearly all look-ups are for the oldest or the newest segment. */
-	if (es->n > 1 && seq < es->segs[lo + 1]->first)
-		return lo;
-	if (seq >= es->segs[hi - 1]->first)
-		return hi - 1;
-	while (hi - lo > 1) {
-		size_t mid = lo + (hi - lo) / 2;
+/* Let what was lent become a segment. False: copy instead. */
+static bool append_lent(struct kcd_elements *es, const uint8_t *data, uint32_t n, size_t bytes,
+			const struct kcd_lender *lender)
+{
+	struct kcd_segment *seg;
+	size_t size = lender->size; /* which may not outlive take() */
+	const char *limit;
 
-		if (es->segs[mid]->first <= seq)
-			lo = mid;
-		else
-			hi = mid;
+	if (!kcd_elements_worth_keeping(bytes, size) || segments_reserve(es) < 0 ||
+	    segment_charge(es, size, &limit) < 0)
+		return false;
+	seg = KC_CALLOC(1, sizeof(*seg));
+	if (seg && (es->elem_size || segment_index(seg, n) == 0))
+		seg->base = lender->take(lender->arg);
+	if (!seg || !seg->base) {
+		segment_uncharge(es, size);
+		if (seg)
+			segment_drop(seg);
+		return false;
 	}
-	return lo;
+	seg->size = size;
+	seg->data = data;
+	segment_push(es, seg);
+	segment_count(es, seg, n, bytes);
+	return true;
+}
+
+long kcd_elements_append(struct kcd_elements *es, const uint8_t *data, uint32_t n, size_t bytes,
+			 const struct kcd_lender *lender, const char **ret_limit)
+{
+	uint32_t done = 0;
+
+	if (lender && append_lent(es, data, n, bytes, lender))
+		return (long)n;
+	while (done < n) {
+		size_t some = 0;
+		long r = append_some(es, data, n - done, bytes, &some, ret_limit);
+
+		if (r < 0)
+			return done ? (long)done : r;
+		done += (uint32_t)r;
+		data += some;
+		bytes -= some;
+	}
+	return (long)done;
 }
 
 /* Where element i of a segment begins; i == n gives the end of the last. */
@@ -276,7 +420,7 @@ void kcd_elements_free(struct kcd_elements *es, uint64_t seq, uint64_t n)
 		}
 		if (--es->n == 0)
 			es->first = 0;
-		if (!es->spare && seg->size <= SEGMENT_MIN)
+		if (!es->spare && seg->size <= SEGMENT_MIN && !seg->base && !seg->holders)
 			es->spare = seg;
 		else
 			segment_free(es, seg);

@@ -10,8 +10,11 @@
 #include "kcorod/options.h"
 #include "kcorod/sd.h"
 #include "kcoro/error.h"
+#include "libkcoro-client/port/kcoro_port.h"
 
 enum { DONE = 0, FAILED = 1, USAGE = 2 };
+
+#define MEMORY_KEPT ((size_t)64 << 20) /* free and not given back while there is traffic */
 
 /* File first, command line over it. 0, or the exit status. */
 static int configure(const struct kcd_options *o, struct kcd_config *config)
@@ -134,5 +137,6 @@ int main(int argc, char **argv)
 		return DONE;
 	}
 	kcd_log_init((enum kcd_log_level)config.log_level);
+	kci_memory_keep(MEMORY_KEPT);
 	return serve(&config);
 }

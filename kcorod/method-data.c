@@ -44,8 +44,20 @@ static bool prepare(struct kcd_call *call, uint32_t flags, uint64_t timeout_ms)
 	return false;
 }
 
+/* A large frame's memory becomes the channel's. */
+static uint8_t *take_frame(void *arg)
+{
+	struct kcd_conn *conn = arg;
+	size_t size;
+
+	return kcp_stream_take_buffer(&conn->stream, &size);
+}
+
 void kcd_do_send(struct kcd_call *call)
 {
+	const struct kcd_lender lender = { .size = call->conn->stream.in_cap,
+					   .take = take_frame,
+					   .arg = call->conn };
 	uint32_t flags = (uint32_t)kcp_num(call->args, KCP_T_FLAGS, 0);
 	uint64_t timeout_ms = kcp_num(call->args, KCP_T_TIMEOUT_MS, UINT64_MAX);
 	const struct kcp_arg *elems = kcp_get(call->args, KCP_T_ELEMENTS);
@@ -54,6 +66,7 @@ void kcd_do_send(struct kcd_call *call)
 	kcd_wait_init(wait, &call->att->attach, /* send= */ true);
 	wait->elems = elems->data;
 	wait->elems_len = elems->len;
+	wait->lender = &lender;
 	if (prepare(call, flags, timeout_ms))
 		finish(call, kcd_channel_send(wait), timeout_ms);
 }

@@ -5,6 +5,8 @@
 #include "proto/frame.h"
 #include "proto/tlv.h"
 
+#define LEND_MIN 4096u /* what is shorter is copied */
+
 static uint32_t room(const struct kcd_session *session)
 {
 	return session->max_frame - KCD_ELEMENTS_OVERHEAD;
@@ -75,17 +77,34 @@ static size_t travelling_size(const struct kcd_channel *ch, uint64_t from, uint3
 	return size;
 }
 
-static void put_run(struct kcp_buf *out, const struct kcd_channel *ch, uint64_t from, uint32_t n)
+/* Long runs are written from the channel's memory, which is held until then. Returns the
+ * bytes that are not in the buffer. */
+static size_t put_run(struct kcd_conn *conn, struct kcd_channel *ch, uint64_t from, uint32_t n)
 {
+	struct kcp_buf *out = kcp_stream_out(&conn->stream);
+	size_t lent = 0;
+
 	while (n > 0) {
+		struct kcd_segment *held = NULL;
 		const void *data;
 		size_t len;
 		uint32_t run = kcd_elements_run(&ch->elements, from, n, &data, &len);
 
-		kcp_buf_add(out, data, len);
+		if (len >= LEND_MIN)
+			held = kcd_elements_hold(&ch->elements, from, len);
+		if (held && kcp_stream_insert(&conn->stream, data, len, kcd_segment_release,
+					      held) < 0) {
+			kcd_segment_release(held);
+			held = NULL;
+		}
+		if (held)
+			lent += len;
+		else
+			kcp_buf_add(out, data, len);
 		from += run;
 		n -= run;
 	}
+	return lent;
 }
 
 void kcd_output_recv(struct kcd_request *req, struct kcd_attachment *att,
@@ -95,7 +114,7 @@ void kcd_output_recv(struct kcd_request *req, struct kcd_attachment *att,
 	struct kcp_buf *out = conn ? kcd_conn_out(conn) : NULL;
 	const struct kcd_delivery *d;
 	bool marked = false, provisional = false;
-	size_t at, value;
+	size_t at, value, lent = 0;
 	uint32_t left;
 
 	if (!out)
@@ -106,11 +125,11 @@ void kcd_output_recv(struct kcd_request *req, struct kcd_attachment *att,
 	kcp_put_u64(out, KCP_T_DELIVERY, req->first);
 	value = kcp_tlv_begin(out, KCP_T_ELEMENTS);
 	for (d = first, left = req->n; left > 0; left -= d->n, d = next_record(d)) {
-		put_run(out, att->attach.channel, d->from, d->n);
+		lent += put_run(conn, att->attach.channel, d->from, d->n);
 		marked |= d->before > 0;
 		provisional |= d->sender != NULL;
 	}
-	kcp_tlv_end(out, value);
+	kcp_tlv_end_extra(out, value, lent);
 	if (marked) {
 		value = kcp_tlv_begin(out, KCP_T_DELIVERED_BEFORE);
 		for (d = first, left = req->n; left > 0; left -= d->n, d = next_record(d))
@@ -141,7 +160,7 @@ struct kcd_delivery *kcd_output_find(struct kcd_attach *attach, uint64_t first, 
 static void deliver(struct kcd_attachment *att, const struct kcd_delivery *d, uint32_t i,
 		    uint32_t n)
 {
-	const struct kcd_channel *ch = att->attach.channel;
+	struct kcd_channel *ch = att->attach.channel;
 	struct kcd_conn *conn = att->session->conn;
 	struct kcp_buf *out;
 	size_t at, value;
@@ -159,8 +178,7 @@ static void deliver(struct kcd_attachment *att, const struct kcd_delivery *d, ui
 	kcp_put_u32(out, KCP_T_COUNT, n);
 	kcp_put_u64(out, KCP_T_DELIVERY, d->first + i);
 	value = kcp_tlv_begin(out, KCP_T_ELEMENTS);
-	put_run(out, ch, d->from + i, n);
-	kcp_tlv_end(out, value);
+	kcp_tlv_end_extra(out, value, put_run(conn, ch, d->from + i, n));
 	if (d->before > 0) {
 		value = kcp_tlv_begin(out, KCP_T_DELIVERED_BEFORE);
 		for (uint32_t k = 0; k < n; k++)

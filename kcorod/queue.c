@@ -7,11 +7,10 @@
  * are served before senders are let in, so that an element never finds the
  * channel full while somebody waits for it.
  */
-#include <string.h>
-
 #include "kcorod/channel-private.h"
 #include "kcoro/error.h"
 #include "libkcoro-client/port/kcoro_port.h"
+#include "proto/bytes.h"
 
 void kcd_wait_init(struct kcd_wait *wait, struct kcd_attach *attach, bool send)
 {
@@ -77,60 +76,7 @@ struct kcd_wait *kcd_wait_first(struct kcd_list *queue)
 	return NULL;
 }
 
-/* May an element of `len` bytes be queued? */
-static bool queue_has_room(const struct kcd_channel *ch, uint64_t len)
-{
-	uint64_t places = kcd_channel_len(ch) + ch->n_reserved;
-
-	switch (ch->opts.kind) {
-	case KCP_KIND_RENDEZVOUS:
-		return false;
-	case KCP_KIND_CONFLATED:
-		return true;
-	case KCP_KIND_BUFFERED:
-		/* What is offered cannot be dropped to make room, and must not make a channel
-		 * wait that never waits. */
-		if (ch->opts.overflow == KCP_OVERFLOW_DROP_OLDEST)
-			places -= ch->n_offered;
-		if (places >= ch->opts.capacity)
-			return false;
-		break;
-	case KCP_KIND_UNLIMITED:
-		/* Empty messages have no bytes, but must have a bound. */
-		if (places >= ch->opts.max_bytes)
-			return false;
-		break;
-	}
-	return ch->opts.max_bytes == 0 ||
-	       (ch->queued_bytes <= ch->opts.max_bytes &&
-		len <= ch->opts.max_bytes - ch->queued_bytes);
-}
-
-static bool queue_drop_oldest(struct kcd_channel *ch)
-{
-	struct kcd_delivery *d;
-
-	if (!kcd_channel_has_queued(ch))
-		return false;
-	if (ch->n_returned == 0) {
-		ch->queued_bytes -= kcd_channel_bytes(ch, ch->head, 1);
-		kcd_elements_free(&ch->elements, ch->head++, 1);
-	} else {
-		d = KCD_LIST_FIRST(&ch->returned, struct kcd_delivery, link);
-		ch->queued_bytes -= kcd_channel_bytes(ch, d->from, 1);
-		kcd_elements_free(&ch->elements, d->from++, 1);
-		ch->n_returned--;
-		if (--d->n == 0) {
-			kcd_returned_remove(ch, d);
-			KC_FREE(d);
-		}
-	}
-	ch->ledger.dropped_oldest++;
-	return true;
-}
-
-/* Serve those who wait to receive from what is queued. True if anything moved. */
-static bool queue_serve_receivers(struct kcd_channel *ch)
+bool kcd_queue_serve_receivers(struct kcd_channel *ch)
 {
 	bool moved = false;
 	struct kcd_wait *wait;
@@ -152,87 +98,6 @@ static bool queue_serve_receivers(struct kcd_channel *ch)
 	return moved;
 }
 
-/* The next element of a SEND's bytes; the form was checked before. */
-static const uint8_t *elems_next(const struct kcd_channel *ch, const uint8_t **pos,
-				 uint32_t *ret_len)
-{
-	const uint8_t *p = *pos;
-
-	if (ch->opts.elem_size) {
-		*ret_len = ch->opts.elem_size;
-	} else {
-		*ret_len = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-			   (uint32_t)p[3] << 24;
-		p += 4;
-	}
-	*pos = p + *ret_len;
-	return p;
-}
-
-enum room { ROOM_YES, ROOM_NO, ROOM_DROP };
-
-static enum room queue_make_room(struct kcd_channel *ch, uint32_t len)
-{
-	if (ch->opts.kind == KCP_KIND_CONFLATED) {
-		kcd_channel_drop_queued(ch, &ch->ledger.conflated);
-		return ROOM_YES;
-	}
-	while (!queue_has_room(ch, len)) {
-		if (queue_serve_receivers(ch))
-			continue;
-		if (ch->opts.overflow == KCP_OVERFLOW_DROP_NEWEST)
-			return ROOM_DROP;
-		if (ch->opts.overflow != KCP_OVERFLOW_DROP_OLDEST || !queue_drop_oldest(ch))
-			return ROOM_NO;
-	}
-	return ROOM_YES;
-}
-
-static int queue_append(struct kcd_channel *ch, const void *data, uint32_t len,
-			const char **ret_why)
-{
-	int r = kcd_elements_append(&ch->elements, data, len, ret_why);
-
-	if (r < 0)
-		return r;
-	ch->tail = ch->elements.next;
-	ch->queued_bytes += len;
-	ch->ledger.sent++;
-	ch->bytes_sent += len;
-	return 0;
-}
-
-long kcd_queue_accept(struct kcd_channel *ch, struct kcd_wait *wait)
-{
-	const uint8_t *pos = wait->elems;
-	uint32_t n;
-
-	for (n = 0; n < wait->n; n++) {
-		uint32_t len;
-		const uint8_t *data = elems_next(ch, &pos, &len);
-		enum room room;
-		int r;
-
-		if (!ch->opts.elem_size && len > ch->opts.max_msg)
-			return n ? (long)n : KC_EMSGSIZE;
-		room = queue_make_room(ch, len);
-		if (room == ROOM_NO)
-			break;
-		if (room == ROOM_DROP) {
-			ch->ledger.sent++;
-			ch->bytes_sent += len;
-			ch->ledger.dropped_newest++;
-			continue;
-		}
-		r = queue_append(ch, data, len, &wait->why);
-		if (r < 0)
-			return n ? (long)n : r;
-		if (ch->opts.kind == KCP_KIND_CONFLATED)
-			queue_serve_receivers(ch);
-	}
-	return (long)n;
-}
-
 /* Let waiting senders in. True if anything moved. */
 static bool queue_serve_senders(struct kcd_channel *ch)
 {
@@ -245,7 +110,7 @@ static bool queue_serve_senders(struct kcd_channel *ch)
 		if (wait->offer) {
 			/* A policy that drops always has room in the end. */
 			if (ch->opts.overflow == KCP_OVERFLOW_BLOCK &&
-			    !queue_has_room(ch, wait->elems_len))
+			    !kcd_queue_has_room(ch, wait->elems_len))
 				break;
 			kcd_offer_place(wait);
 			moved = true;
@@ -313,7 +178,7 @@ void kcd_channel_pump(struct kcd_channel *ch)
 	ch->pumping = true;
 	do {
 		ch->pump_again = false;
-		moved = queue_serve_receivers(ch);
+		moved = kcd_queue_serve_receivers(ch);
 		if (ch->closed)
 			continue; /* who still waits to send is about to be told */
 		if (ch->opts.kind == KCP_KIND_RENDEZVOUS)
@@ -359,7 +224,8 @@ static int elems_check(const struct kcd_channel *ch, struct kcd_wait *wait)
 
 		if (left < 4)
 			return KC_EINVAL;
-		elems_next(ch, &pos, &len);
+		len = kcp_load_u32(pos);
+		pos += 4 + (size_t)len;
 		if (len > left - 4 || wait->n == KCP_BATCH_MAX)
 			return KC_EINVAL;
 		if (wait->n == 0 && len > ch->opts.max_msg)

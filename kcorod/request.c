@@ -106,28 +106,68 @@ int kcd_request_prepare(struct kcd_request *req, struct kcd_attachment *att, boo
 	return 0;
 }
 
+/* A waiting SEND is accepted: the channel keeps the frame. */
+static uint8_t *lend_on(void *arg)
+{
+	struct kcd_request *req = arg;
+
+	kcd_budgets_give(&req->session->daemon->bytes, &req->session->peer->user->bytes,
+			 req->wait.elems_len);
+	req->lender.size = 0;
+	return KC_STEAL(req->elems);
+}
+
+/* The elements of a SEND outlive its frame. 0, KC_ENOMEM or KC_EDQUOT with the limit. */
+static int keep_elements(struct kcd_request *req, const char **ret_limit)
+{
+	struct kcd_daemon *d = req->session->daemon;
+	struct kcd_wait *wait = &req->wait;
+	const struct kcd_lender *lender = wait->lender;
+	int r = kcd_budgets_take(&d->bytes, &req->session->peer->user->bytes, wait->elems_len,
+				 ret_limit);
+
+	wait->lender = NULL;
+	if (r < 0)
+		return r;
+	if (lender && kcd_elements_worth_keeping(wait->elems_len, lender->size))
+		req->elems = lender->take(lender->arg);
+	if (req->elems) {
+		req->lender = (struct kcd_lender){ .size = lender->size,
+						   .take = lend_on,
+						   .arg = req };
+		wait->lender = &req->lender;
+		return 0;
+	}
+	req->elems = kcd_bufs_get(&d->bufs, wait->elems_len);
+	if (!req->elems) {
+		kcd_budgets_give(&d->bytes, &req->session->peer->user->bytes, wait->elems_len);
+		return KC_ENOMEM;
+	}
+	memcpy(req->elems, wait->elems, wait->elems_len);
+	wait->elems = req->elems;
+	return 0;
+}
+
+static void drop_elements(struct kcd_request *req)
+{
+	struct kcd_daemon *d = req->session->daemon;
+
+	if (!req->elems)
+		return;
+	if (req->lender.size)
+		KC_FREE(req->elems);
+	else
+		kcd_bufs_put(&d->bufs, req->elems, req->wait.elems_len);
+	kcd_budgets_give(&d->bytes, &req->session->peer->user->bytes, req->wait.elems_len);
+	req->elems = NULL;
+}
+
 int kcd_request_wait(struct kcd_request *req, uint64_t timeout_ms, const char **ret_limit)
 {
 	struct kcd_daemon *d = req->session->daemon;
 	struct kcd_wait *wait = &req->wait;
-	int r = 0;
+	int r = wait->send ? keep_elements(req, ret_limit) : 0;
 
-	if (wait->send) {
-		r = kcd_budgets_take(&d->bytes, &req->session->peer->user->bytes, wait->elems_len,
-				     ret_limit);
-		if (r == 0) {
-			req->elems = kcd_bufs_get(&d->bufs, wait->elems_len);
-			if (!req->elems) {
-				kcd_budgets_give(&d->bytes, &req->session->peer->user->bytes,
-						 wait->elems_len);
-				r = KC_ENOMEM;
-			}
-		}
-		if (r == 0) {
-			memcpy(req->elems, wait->elems, wait->elems_len);
-			wait->elems = req->elems;
-		}
-	}
 	if (r == 0 && timeout_ms > 0 && timeout_ms < UINT64_MAX) {
 		uint64_t now = d->timers.now_ns, most = (UINT64_MAX - 1 - now) / KC_NS_PER_MS;
 
@@ -150,12 +190,7 @@ void kcd_request_settle(struct kcd_request *req)
 	kcd_list_remove(&req->link);
 	kcd_list_remove(&req->of_attachment);
 	kcd_timer_disarm(&d->timers, &req->deadline);
-	if (req->elems) {
-		kcd_bufs_put(&d->bufs, req->elems, req->wait.elems_len);
-		kcd_budgets_give(&d->bytes, &req->session->peer->user->bytes,
-				 req->wait.elems_len);
-		req->elems = NULL;
-	}
+	drop_elements(req);
 	if (req->select) {
 		kcd_list_remove(&req->wait.grouped);
 		select_put(KC_STEAL(req->select));

@@ -34,7 +34,8 @@ struct kcd_request {
 	struct kcd_list of_attachment;
 	struct kcd_wait wait;
 	struct kcd_timer deadline;
-	void *elems; /* a copy of a waiting SEND's elements, charged to the budgets */
+	void *elems; /* a waiting SEND's elements, charged to the budgets: a copy, or ... */
+	struct kcd_lender lender; /* ... the frame they came in, lent on (size not 0) */
 	struct kcd_select *select;
 	struct kcd_request *claim;   /* the CLAIM of this request that is not decided yet */
 	struct kcd_request *claimed; /* the other way round */
@@ -62,8 +63,9 @@ int kcd_request_prepare(struct kcd_request *req, struct kcd_attachment *att, boo
 			uint64_t group);
 
 /*
- * The channel said that it waits: keep the elements of a SEND, watch the deadline
- * (timeout_ms; UINT64_MAX: none). 0, or KC_ENOMEM or KC_EDQUOT with the limit's name, and
+ * The channel said that it waits: keep the elements of a SEND, in the memory of wait->lender
+ * if that is better than to copy them, and watch the deadline (timeout_ms; UINT64_MAX:
+ * none). 0, or KC_ENOMEM or KC_EDQUOT with the limit's name, and
  * the request is at no channel any more.
  */
 int kcd_request_wait(struct kcd_request *req, uint64_t timeout_ms, const char **ret_limit);

@@ -12,7 +12,7 @@
 #include "proto/stream.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -23,8 +23,12 @@
 #define STREAM_GULP ((size_t)64 << 10)
 #define STREAM_KEEP ((size_t)256 << 10) /* a buffer above it goes as soon as it is empty */
 #define STREAM_SMALL_READS 64u          /* small reads in a row that shrink the buffer */
+#define STREAM_LARGE ((size_t)32 << 10) /* frames that are worth a buffer of their own */
+#define STREAM_LARGE_RARE 64u		/* frames without a large one: no more are expected */
+#define STREAM_LEND ((size_t)4 << 10)	/* what is shorter is copied */
 #define STREAM_READ_MAX ((size_t)1 << 30)
 #define STREAM_IOV_MAX 1024 /* the kernel's limit */
+#define STREAM_IOV 64	    /* pieces of one write */
 
 void kcp_stream_init(struct kcp_stream *stream, int fd, uint32_t max_frame, size_t out_max)
 {
@@ -42,14 +46,31 @@ static void stream_drop_input(struct kcp_stream *stream)
 	stream->in_small = 0;
 }
 
+/* Pieces from the i-th on will not be written. */
+static void stream_drop_pieces(struct kcp_stream *stream, unsigned i)
+{
+	while (stream->n_pieces > i) {
+		struct kcp_piece *p = &stream->pieces[--stream->n_pieces];
+
+		stream->lent -= p->len;
+		if (p->done)
+			p->done(p->arg);
+	}
+}
+
 void kcp_stream_done(struct kcp_stream *stream)
 {
 	if (!stream)
 		return;
 	stream_drop_input(stream);
 	stream->in_frame = 0;
+	stream->in_large = 0;
 	kcp_buf_done(&stream->out);
 	stream->out_start = 0;
+	stream_drop_pieces(stream, 0);
+	KC_FREE(stream->pieces);
+	stream->pieces = NULL;
+	stream->cap_pieces = 0;
 }
 
 /* ---- input ----------------------------------------------------------------- */
@@ -59,6 +80,9 @@ static size_t stream_wanted_cap(const struct kcp_stream *stream, size_t used)
 {
 	size_t need = stream->in_frame > used ? stream->in_frame : used;
 
+	/* a large frame mostly comes behind another: one read should bring it whole */
+	if (!stream->in && stream->in_large > need)
+		return stream->in_large;
 	if (!stream->in || need > stream->in_cap)
 		return need > STREAM_SMALL ? need : STREAM_SMALL;
 	/* the last read filled the buffer: there is more than it holds */
@@ -116,8 +140,11 @@ int kcp_stream_fill(struct kcp_stream *stream)
 		n = recvmsg(stream->fd, &msg, MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0) {
-		if (errno == EAGAIN)
+		if (errno == EAGAIN) {
+			if (!stream->in_end && stream->in_cap > STREAM_KEEP)
+				stream_drop_input(stream);
 			return KC_EAGAIN;
+		}
 		return errno == ENOMEM || errno == ENOBUFS ? KC_ENOMEM : KC_ECONNRESET;
 	}
 	stream->in_end += (size_t)n;
@@ -149,8 +176,45 @@ int kcp_stream_next(struct kcp_stream *stream, struct kcp_header *ret_header,
 	*ret_header = header;
 	*ret_payload = stream->in + stream->in_start + KCP_HEADER_SIZE;
 	stream->in_start += stream->in_frame;
+	if (stream->in_frame >= STREAM_LARGE) {
+		stream->in_large = stream->in_frame;
+		stream->in_since = 0;
+	} else if (++stream->in_since >= STREAM_LARGE_RARE) {
+		stream->in_large = 0;
+	}
 	stream->in_frame = 0;
 	return 1;
+}
+
+uint8_t *kcp_stream_take_buffer(struct kcp_stream *stream, size_t *ret_cap)
+{
+	size_t left = stream->in_end - stream->in_start;
+	uint8_t *taken = stream->in, *in = NULL;
+
+	if (left > STREAM_SMALL || !stream->in_start)
+		return NULL;
+	if (left) {
+		in = KC_ALLOC(STREAM_SMALL);
+		if (!in)
+			return NULL;
+		memcpy(in, taken + stream->in_start, left);
+	}
+	*ret_cap = stream->in_cap;
+	stream->in = in;
+	stream->in_cap = in ? STREAM_SMALL : 0;
+	stream->in_start = 0;
+	stream->in_end = left;
+	return taken;
+}
+
+void kcp_stream_give_buffer(struct kcp_stream *stream, uint8_t *buf, size_t cap)
+{
+	if (stream->in || cap < stream->in_large || cap - stream->in_large > cap / 8) {
+		KC_FREE(buf);
+		return;
+	}
+	stream->in = buf;
+	stream->in_cap = cap;
 }
 
 /* ---- output ---------------------------------------------------------------- */
@@ -175,21 +239,77 @@ static ssize_t stream_write(struct kcp_stream *stream, const struct iovec *iov, 
 	return KC_ECONNRESET;
 }
 
+/* What is to be written next, up to STREAM_IOV pieces of it: how many. */
+static int stream_gather(const struct kcp_stream *stream, struct iovec iov[STREAM_IOV])
+{
+	size_t pos = stream->out_start;
+	unsigned i = 0;
+	int n = 0;
+
+	for (; i < stream->n_pieces && n + 2 < STREAM_IOV; i++) {
+		const struct kcp_piece *p = &stream->pieces[i];
+
+		if (p->at > pos)
+			iov[n++] = (struct iovec){ stream->out.data + pos, p->at - pos };
+		iov[n++] = (struct iovec){ (void *)p->data, p->len };
+		pos = p->at;
+	}
+	if (i == stream->n_pieces && stream->out.len > pos)
+		iov[n++] = (struct iovec){ stream->out.data + pos, stream->out.len - pos };
+	return n;
+}
+
+/* So many bytes have been written. */
+static void stream_advance(struct kcp_stream *stream, size_t n)
+{
+	unsigned i = 0;
+
+	while (i < stream->n_pieces) {
+		struct kcp_piece *p = &stream->pieces[i];
+		size_t before = p->at - stream->out_start;
+
+		if (n < before)
+			break;
+		stream->out_start = p->at;
+		n -= before;
+		if (n < p->len) {
+			p->data += n;
+			p->len -= n;
+			stream->lent -= n;
+			n = 0;
+			break;
+		}
+		n -= p->len;
+		stream->lent -= p->len;
+		if (p->done)
+			p->done(p->arg);
+		i++;
+	}
+	stream->out_start += n;
+	stream->n_pieces -= i;
+	if (i && stream->n_pieces)
+		memmove(stream->pieces, stream->pieces + i,
+			stream->n_pieces * sizeof(*stream->pieces));
+}
+
 /* After a write: an empty buffer starts anew, and one that is mostly behind us moves up,
  * which costs no more than what was written. */
 static void stream_settle_output(struct kcp_stream *stream)
 {
-	size_t pending = kcp_stream_pending(stream);
+	size_t left = stream->out.len - stream->out_start;
 
-	if (!pending) {
+	if (!kcp_stream_pending(stream)) {
 		stream->out_start = 0;
 		kcp_buf_clear(&stream->out);
 		if (stream->out.cap > STREAM_KEEP)
 			kcp_buf_done(&stream->out);
-	} else if (stream->out_start >= pending) {
-		memmove(stream->out.data, stream->out.data + stream->out_start, pending);
+	} else if (stream->out_start && stream->out_start >= left) {
+		if (left)
+			memmove(stream->out.data, stream->out.data + stream->out_start, left);
+		for (unsigned i = 0; i < stream->n_pieces; i++)
+			stream->pieces[i].at -= stream->out_start;
 		stream->out_start = 0;
-		kcp_buf_truncate(&stream->out, pending);
+		kcp_buf_truncate(&stream->out, left);
 	}
 	/* what is written already is no part of what may wait */
 	stream->out.max = stream->out_max + stream->out_start;
@@ -202,32 +322,76 @@ static int stream_check_output(const struct kcp_stream *stream, size_t len)
 		return stream->out_failed;
 	if (len > stream->out_max)
 		return KC_EMSGSIZE;
+	/* what was lent for frames built in place may be over the bound by one frame */
+	if (kcp_stream_pending(stream) >= stream->out_max)
+		return len ? KC_EDQUOT : 0;
 	return len > stream->out_max - kcp_stream_pending(stream) ? KC_EDQUOT : 0;
 }
 
-/* Copy all but the first skip bytes behind what waits. */
-static int stream_keep(struct kcp_stream *stream, const struct iovec *iov, int n, size_t skip)
+int kcp_stream_insert(struct kcp_stream *stream, const void *data, size_t len,
+		      void (*done)(void *arg), void *arg)
+{
+	if (stream->n_pieces == stream->cap_pieces) {
+		unsigned cap = stream->cap_pieces ? 2 * stream->cap_pieces : 4;
+		struct kcp_piece *pieces = KC_REALLOC(stream->pieces, cap, sizeof(*pieces));
+
+		if (!pieces)
+			return KC_ENOMEM;
+		stream->pieces = pieces;
+		stream->cap_pieces = cap;
+	}
+	stream->pieces[stream->n_pieces++] = (struct kcp_piece){
+		.at = stream->out.len, .data = data, .len = len, .done = done, .arg = arg
+	};
+	stream->lent += len;
+	return 0;
+}
+
+int kcp_stream_frame_end(struct kcp_stream *stream, size_t at)
+{
+	unsigned first = stream->n_pieces;
+	size_t extra = 0;
+	int r;
+
+	/* a frame begins with its header, so a piece at `at` belongs to the frame before */
+	while (first > 0 && stream->pieces[first - 1].at > at)
+		extra += stream->pieces[--first].len;
+	r = kcp_frame_end_extra(&stream->out, at, extra);
+	if (r < 0)
+		stream_drop_pieces(stream, first);
+	return r;
+}
+
+/* Keep all but the first skip bytes behind what waits: copied, or where they are. */
+static int stream_keep(struct kcp_stream *stream, const struct iovec *iov, int n, size_t skip,
+		       bool lent)
 {
 	size_t before = stream->out.len;
+	unsigned pieces = stream->n_pieces;
 	int r;
 
 	for (int i = 0; i < n; i++) {
+		const uint8_t *data = iov[i].iov_base;
 		size_t len = iov[i].iov_len;
 
 		if (skip >= len) {
 			skip -= len;
 			continue;
 		}
-		kcp_buf_add(&stream->out, (const uint8_t *)iov[i].iov_base + skip, len - skip);
+		if (!lent || len - skip < STREAM_LEND ||
+		    kcp_stream_insert(stream, data + skip, len - skip, NULL, NULL) < 0)
+			kcp_buf_add(&stream->out, data + skip, len - skip);
 		skip = 0;
 	}
 	r = stream->out.failed;
-	if (r)
+	if (r) {
 		kcp_buf_truncate(&stream->out, before);
+		stream_drop_pieces(stream, pieces);
+	}
 	return r;
 }
 
-int kcp_stream_send(struct kcp_stream *stream, const struct iovec *iov, int n)
+static int stream_send(struct kcp_stream *stream, const struct iovec *iov, int n, bool lent)
 {
 	size_t total = 0;
 	ssize_t written = 0;
@@ -245,33 +409,55 @@ int kcp_stream_send(struct kcp_stream *stream, const struct iovec *iov, int n)
 		if (written < 0)
 			return (int)written;
 	}
-	r = stream_keep(stream, iov, n, (size_t)written);
+	r = stream_keep(stream, iov, n, (size_t)written, lent);
 	/* half a frame is out and the other half is lost: nothing after it would make sense */
 	if (r && written)
 		stream->out_failed = r;
 	return r;
 }
 
-int kcp_stream_queue(struct kcp_stream *stream, const void *data, size_t len)
+int kcp_stream_send(struct kcp_stream *stream, const struct iovec *iov, int n)
 {
-	const struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
-	int r = stream_check_output(stream, len);
+	return stream_send(stream, iov, n, /* lent= */ false);
+}
 
-	return r ? r : stream_keep(stream, &iov, 1, 0);
+int kcp_stream_lend(struct kcp_stream *stream, const struct iovec *iov, int n)
+{
+	return stream_send(stream, iov, n, /* lent= */ true);
+}
+
+void kcp_stream_keep_lent(struct kcp_stream *stream)
+{
+	for (unsigned i = 0; i < stream->n_pieces; i++) {
+		struct kcp_piece *p = &stream->pieces[i];
+		void *copy;
+
+		if (p->done)
+			continue;
+		copy = KC_ALLOC(p->len);
+		if (!copy) {
+			stream->out_failed = KC_ENOMEM;
+			stream_drop_pieces(stream, i);
+			return;
+		}
+		p->data = memcpy(copy, p->data, p->len);
+		p->done = kci_free;
+		p->arg = copy;
+	}
 }
 
 int kcp_stream_flush(struct kcp_stream *stream)
 {
+	struct iovec iov[STREAM_IOV];
+
 	if (stream->out_failed)
 		return stream->out_failed;
 	while (kcp_stream_pending(stream)) {
-		const struct iovec iov = { .iov_base = stream->out.data + stream->out_start,
-					   .iov_len = kcp_stream_pending(stream) };
-		ssize_t written = stream_write(stream, &iov, 1);
+		ssize_t written = stream_write(stream, iov, stream_gather(stream, iov));
 
 		if (written < 0)
 			return (int)written;
-		stream->out_start += (size_t)written;
+		stream_advance(stream, (size_t)written);
 		stream_settle_output(stream);
 		if (!written)
 			return KC_EAGAIN;

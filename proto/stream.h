@@ -5,7 +5,8 @@
  * Input: one buffer that is small while frames are small, grows only for a frame
  * whose announced length was found allowed, and gives its memory back after a
  * large one. Output: written at once when nothing waits, else kept in a bounded
- * buffer until kcp_stream_flush().
+ * buffer until kcp_stream_flush(); long runs of bytes may stay where they are
+ * meanwhile (kcp_stream_insert(), kcp_stream_lend()).
  *
  * The stream neither polls nor owns the descriptor. It is not locked; but its
  * input half (fill, next, max_frame) and its output half (the rest) share nothing
@@ -25,6 +26,15 @@
 #include "proto/buf.h"
 #include "proto/frame.h"
 
+/* Bytes that are written from where they lie. */
+struct kcp_piece {
+	size_t at; /* behind so many bytes of the stream's buffer */
+	const uint8_t *data;
+	size_t len;
+	void (*done)(void *arg); /* they are written, or never will be; may be NULL */
+	void *arg;
+};
+
 struct kcp_stream {
 	int fd;
 
@@ -36,12 +46,17 @@ struct kcp_stream {
 	size_t in_end;
 	size_t in_frame;   /* size of the frame at in_start; 0: not known yet */
 	unsigned in_small; /* reads in a row that needed no more than the small buffer */
+	size_t in_large;   /* size of the latest large frame; 0: they have become rare */
+	unsigned in_since; /* frames since then */
 
 	/* output half */
 	struct kcp_buf out; /* see kcp_stream_out() */
 	size_t out_start;   /* bytes of it that are written already */
 	size_t out_max;
 	int out_failed; /* 0, or why nothing can be sent any more */
+	struct kcp_piece *pieces; /* lent bytes between those of `out`, in their order */
+	unsigned n_pieces, cap_pieces;
+	size_t lent; /* bytes of all pieces */
 };
 
 /*
@@ -80,6 +95,20 @@ int kcp_stream_next(struct kcp_stream *stream, struct kcp_header *ret_header,
 		    const uint8_t **ret_payload, const char **ret_why);
 
 /*
+ * kcp_stream_take_buffer - keep the memory of the frame that kcp_stream_next() just gave
+ * @ret_cap: its size
+ *
+ * For large frames, whose bytes then need not be copied: the payload stays where it is
+ * and is the caller's to free with KC_FREE(result). NULL if so much has been read behind
+ * the frame that this would not pay, or without memory; then nothing has changed.
+ */
+uint8_t *kcp_stream_take_buffer(struct kcp_stream *stream, size_t *ret_cap);
+
+/* Read the next frame into this memory, which becomes the stream's, if that expects a large
+ * one of about this size and has no buffer; else free it. */
+void kcp_stream_give_buffer(struct kcp_stream *stream, uint8_t *buf, size_t cap);
+
+/*
  * kcp_stream_send - send these bytes: whole frames, in pieces
  *
  * Writes at once if nothing waits; what the socket does not take is copied and waits for
@@ -92,8 +121,9 @@ int kcp_stream_next(struct kcp_stream *stream, struct kcp_header *ret_header,
  */
 int kcp_stream_send(struct kcp_stream *stream, const struct iovec *iov, int n);
 
-/* The same without writing: for many replies and one write. */
-int kcp_stream_queue(struct kcp_stream *stream, const void *data, size_t len);
+/* The same, but what is long and not taken by the socket is not copied either: it must
+ * stay as it is until it was written, or the stream is done with. */
+int kcp_stream_lend(struct kcp_stream *stream, const struct iovec *iov, int n);
 
 /*
  * kcp_stream_out - the buffer of what waits, to build frames in place
@@ -106,6 +136,22 @@ static inline struct kcp_buf *kcp_stream_out(struct kcp_stream *stream)
 	return &stream->out;
 }
 
+/* What was lent and is not written yet is about to change: keep copies. Without memory the
+ * output ends. */
+void kcp_stream_keep_lent(struct kcp_stream *stream);
+
+/*
+ * kcp_stream_insert - the frame being built in kcp_stream_out() goes on with these bytes
+ *
+ * They are written from where they lie, and must stay there until done(arg) is called,
+ * which may be at once. KC_ENOMEM: nothing has changed; copy them instead.
+ */
+int kcp_stream_insert(struct kcp_stream *stream, const void *data, size_t len,
+		      void (*done)(void *arg), void *arg);
+
+/* kcp_frame_end() for a frame that kcp_stream_insert() was used for. */
+int kcp_stream_frame_end(struct kcp_stream *stream, size_t at);
+
 /* Write what waits. Returns 0 (nothing waits now), KC_EAGAIN (the socket is full), or
  * KC_ECONNRESET / KC_ENOMEM (the output has ended). */
 int kcp_stream_flush(struct kcp_stream *stream);
@@ -113,7 +159,7 @@ int kcp_stream_flush(struct kcp_stream *stream);
 /* Bytes that wait. */
 static inline size_t kcp_stream_pending(const struct kcp_stream *stream)
 {
-	return stream->out.len - stream->out_start;
+	return stream->out.len - stream->out_start + stream->lent;
 }
 
 #endif

@@ -115,11 +115,16 @@ size_t kcp_tlv_begin(struct kcp_buf *buf, uint16_t type)
 
 void kcp_tlv_end(struct kcp_buf *buf, size_t at)
 {
+	kcp_tlv_end_extra(buf, at, 0);
+}
+
+void kcp_tlv_end_extra(struct kcp_buf *buf, size_t at, size_t extra_len)
+{
 	size_t len;
 
 	if (buf->failed)
 		return;
-	len = buf->len - at - KCP_TLV_HEADER_SIZE;
+	len = buf->len - at - KCP_TLV_HEADER_SIZE + extra_len;
 	if (len > UINT32_MAX)
 		buf->failed = KC_EMSGSIZE;
 	else

@@ -65,6 +65,9 @@ void kcp_put_text(struct kcp_buf *buf, uint16_t type, const char *text);
 size_t kcp_tlv_begin(struct kcp_buf *buf, uint16_t type);
 void kcp_tlv_end(struct kcp_buf *buf, size_t at);
 
+/* The same for a value of which so many bytes are not in the buffer. */
+void kcp_tlv_end_extra(struct kcp_buf *buf, size_t at, size_t extra_len);
+
 /* ---- walking ---------------------------------------------------------------- */
 
 struct kcp_tlv {

@@ -9,6 +9,8 @@
 #include "kcoro/error.h"
 #include "proto/bytes.h"
 
+#define KEEP_MIN 16384u /* elements that are copied rather than their frame kept */
+
 /* Elements of one frame; as they travelled, so that one copy does. */
 struct kci_run {
 	struct kci_list link;
@@ -18,7 +20,9 @@ struct kci_run {
 	bool told;	/* in a RETURN, after request told_after */
 	uint64_t told_after;
 	struct kcp_elems elems;
-	const uint8_t *before; /* DELIVERED_BEFORE from the element at elems.pos on, or NULL */
+	struct kci_marks marks; /* from the element at elems.pos on */
+	uint8_t *frame;	       /* the frame they came in; NULL: they are in data */
+	size_t frame_cap;
 	uint8_t data[];
 };
 
@@ -27,17 +31,19 @@ static struct kci_run *run_of(struct kci_list *link)
 	return KC_CONTAINER_OF(link, struct kci_run, link);
 }
 
-void kci_ahead_init(struct kci_ahead *ahead)
+void kci_ahead_init(struct kci_ahead *ahead, struct kci_frames *frames)
 {
+	ahead->frames = frames;
 	kci_list_init(&ahead->runs);
 	ahead->n = 0;
 	ahead->n_back = 0;
 	ahead->untold = false;
 }
 
-static void run_free(struct kci_run *run)
+static void run_free(struct kci_ahead *ahead, struct kci_run *run)
 {
 	kci_list_remove(&run->link);
+	kci_frames_put(ahead->frames, run->frame, run->frame_cap);
 	KC_FREE(run);
 }
 
@@ -46,43 +52,92 @@ void kci_ahead_done(struct kci_ahead *ahead)
 	struct kci_run *run;
 
 	while ((run = KCI_LIST_FIRST(&ahead->runs, struct kci_run, link)))
-		run_free(run);
-	kci_ahead_init(ahead);
+		run_free(ahead, run);
+	kci_ahead_init(ahead, ahead->frames);
+}
+
+/* A run without elements, and room for len bytes. */
+static struct kci_run *run_new(size_t len)
+{
+	struct kci_run *run = KC_ALLOC(sizeof(*run) + len);
+
+	if (!run)
+		return NULL;
+	memset(run, 0, sizeof(*run));
+	kci_list_init(&run->link);
+	return run;
+}
+
+/* Is the frame's memory worth keeping for so many bytes? */
+static bool is_worth_keeping(const struct kcp_stream *stream, size_t len)
+{
+	return len >= KEEP_MIN && stream->in_cap - len <= len / 4;
 }
 
 int kci_ahead_add(struct kci_ahead *ahead, uint64_t first, const struct kcp_elems *elems,
-		  const struct kcp_args *args)
+		  const struct kcp_args *args, struct kcp_stream *stream)
 {
 	const struct kcp_arg *before = kcp_get(args, KCP_T_DELIVERED_BEFORE);
 	size_t len = (size_t)(elems->end - elems->pos);
-	size_t before_len = before ? (size_t)elems->count * 4 : 0;
-	struct kci_run *run;
+	size_t before_len = before ? before->len : 0;
+	bool keep = is_worth_keeping(stream, len);
+	struct kci_run *run = run_new(before_len + (keep ? 0 : len));
 
-	run = KC_ALLOC(sizeof(*run) + len + before_len);
 	if (!run)
 		return KC_ENOMEM;
-	memcpy(run->data, elems->pos, len);
-	kci_list_init(&run->link);
+	if (keep)
+		run->frame = kcp_stream_take_buffer(stream, &run->frame_cap);
+	if (keep && !run->frame) {
+		KC_FREE(run);
+		keep = false;
+		run = run_new(before_len + len);
+		if (!run)
+			return KC_ENOMEM;
+	}
 	run->first = first;
 	run->n = elems->count;
-	run->back = false;
-	run->told = false;
-	run->told_after = 0;
 	run->elems = *elems;
-	run->elems.pos = run->data;
-	run->elems.end = run->data + len;
-	run->before = NULL;
 	if (before_len) {
-		/* a list may be shorter than the elements: the rest is 0 */
-		size_t known = before->len < before_len ? before->len : before_len;
-
-		memset(run->data + len, 0, before_len);
-		memcpy(run->data + len, before->data, known);
-		run->before = run->data + len;
+		memcpy(run->data, before->data, before_len);
+		run->marks = (struct kci_marks){ .data = run->data, .n = before_len / 4 };
+	}
+	if (!keep) {
+		run->elems.pos = memcpy(run->data + before_len, elems->pos, len);
+		run->elems.end = run->elems.pos + len;
 	}
 	kci_list_append(&ahead->runs, &run->link);
 	ahead->n += run->n;
 	return 0;
+}
+
+/* How many of a run's elements go into cap bytes, at most n, and their bytes; if not all,
+ * what the next one needs. */
+static uint64_t run_fit(const struct kci_run *run, uint64_t n, size_t cap, size_t *ret_bytes,
+			size_t *ret_needed)
+{
+	struct kcp_elems elems = run->elems;
+	uint64_t fit = 0;
+	uint32_t len;
+
+	*ret_bytes = 0;
+	if (n > run->n)
+		n = run->n;
+	if (elems.elem_size) {
+		*ret_needed = elems.elem_size;
+		if (n > cap / elems.elem_size)
+			n = cap / elems.elem_size;
+		*ret_bytes = n * elems.elem_size;
+		return n;
+	}
+	for (; fit < n; fit++) {
+		(void)kcp_elems_next(&elems, &len);
+		if (len > cap - *ret_bytes) {
+			*ret_needed = len;
+			break;
+		}
+		*ret_bytes += len;
+	}
+	return fit;
 }
 
 size_t kci_ahead_fit(const struct kci_ahead *ahead, struct kci_recv *op)
@@ -92,22 +147,20 @@ size_t kci_ahead_fit(const struct kci_ahead *ahead, struct kci_recv *op)
 
 	for (struct kci_list *l = ahead->runs.next; l != &ahead->runs && n < op->n; l = l->next) {
 		const struct kci_run *run = run_of(l);
-		struct kcp_elems elems = run->elems;
+		uint64_t want = run->n < op->n - n ? run->n : op->n - n, fit;
+		size_t some, needed = 0;
 
 		if (run->back)
 			continue;
 		if (++runs > KCI_AHEAD_RUNS_MAX)
 			break;
-		for (uint64_t i = 0; i < run->n && n < op->n; i++, n++) {
-			uint32_t len;
-
-			(void)kcp_elems_next(&elems, &len);
-			if (len > op->cap - bytes) {
-				if (n == 0)
-					op->needed = len;
-				return n;
-			}
-			bytes += len;
+		fit = run_fit(run, want, op->cap - bytes, &some, &needed);
+		n += fit;
+		bytes += some;
+		if (fit < want) {
+			if (n == 0)
+				op->needed = needed;
+			break;
 		}
 	}
 	return n;
@@ -121,28 +174,23 @@ void kci_ahead_take(struct kci_ahead *ahead, size_t n, struct kci_recv *op)
 	ahead->n -= n;
 	while (sink.n < n) {
 		struct kci_run *run = run_of(l);
+		uint64_t some = run->n < n - sink.n ? run->n : n - sink.n;
 
 		l = l->next;
 		if (run->back)
 			continue;
-		for (; run->n > 0 && sink.n < n; run->n--, run->first++) {
-			uint32_t len;
-			const uint8_t *data = kcp_elems_next(&run->elems, &len);
-			uint32_t before = run->before ? kcp_load_u32(run->before) : 0;
-
-			kci_sink_add(&sink, data, len, run->first, before);
-			if (run->before)
-				run->before += 4;
-		}
+		kci_sink_move(&sink, &run->elems, some, run->first, &run->marks);
+		run->n -= some;
+		run->first += some;
 		if (run->n == 0)
-			run_free(run);
+			run_free(ahead, run);
 	}
 }
 
 /* The last n of a run become a run of their own, which has no elements. */
 static struct kci_run *run_split(struct kci_run *run, uint64_t n)
 {
-	struct kci_run *tail = KC_CALLOC(1, sizeof(*tail));
+	struct kci_run *tail = run_new(0);
 
 	if (!tail)
 		return NULL;
@@ -200,7 +248,7 @@ void kci_ahead_prune(struct kci_ahead *ahead, uint64_t answered)
 		if (!run->told || answered <= run->told_after)
 			continue;
 		ahead->n_back--;
-		run_free(run);
+		run_free(ahead, run);
 	}
 }
 
@@ -247,22 +295,44 @@ void kci_ahead_ranges(const struct kci_ahead *ahead, enum kci_ahead_which which,
 		kcp_put_range(buf, range.first, range.count);
 }
 
-void kci_sink_add(struct kci_sink *sink, const void *data, size_t len, uint64_t delivery,
-		  uint32_t before)
+void kci_sink_move(struct kci_sink *sink, struct kcp_elems *elems, uint64_t n, uint64_t first,
+		   struct kci_marks *marks)
 {
 	struct kci_recv *op = sink->op;
 	uint8_t *to = op->buf ? (uint8_t *)op->buf + sink->bytes : NULL;
+	uint64_t skip = n < marks->n ? n : marks->n;
 
-	if (len)
-		memcpy(to, data, len);
-	if (op->msgs)
-		op->msgs[sink->n] = (struct kc_msg){ .data = to, .len = len };
-	if (op->leases)
-		op->leases[sink->n] = (struct kc_lease){
-			.id = delivery,
-			.deliveries = before < UINT32_MAX ? before + 1 : before,
-			.redelivered = before > 0,
-		};
-	sink->n++;
-	sink->bytes += len;
+	if (elems->elem_size && !op->msgs && !op->leases) {
+		size_t len = n * elems->elem_size;
+
+		memcpy(to, elems->pos, len);
+		elems->pos += len;
+		elems->count -= (uint32_t)n;
+		elems->bytes -= len;
+		sink->n += n;
+		sink->bytes += len;
+		n = 0;
+	}
+	for (uint64_t i = 0; i < n; i++) {
+		uint32_t len, before = i < marks->n ? kcp_load_u32(marks->data + 4 * i) : 0;
+		const uint8_t *data = kcp_elems_next(elems, &len);
+
+		if (len)
+			memcpy(to, data, len);
+		if (op->msgs)
+			op->msgs[sink->n] = (struct kc_msg){ .data = to, .len = len };
+		if (op->leases)
+			op->leases[sink->n] = (struct kc_lease){
+				.id = first + i,
+				.deliveries = before < UINT32_MAX ? before + 1 : before,
+				.redelivered = before > 0,
+			};
+		if (to)
+			to += len;
+		sink->n++;
+		sink->bytes += len;
+	}	if (skip) {
+		marks->data += 4 * skip;
+		marks->n -= skip;
+	}
 }

@@ -17,25 +17,30 @@
 
 #include "libkcoro-client/core/chan-ops.h"
 #include "libkcoro-client/core/list.h"
+#include "libkcoro-client/ipc/frames.h"
 #include "proto/buf.h"
+#include "proto/stream.h"
 #include "proto/values.h"
 
 /* Runs that may be given back and not yet known to be; and runs one TAKEN spans. */
 #define KCI_AHEAD_RUNS_MAX 1024u
 
 struct kci_ahead {
+	struct kci_frames *frames; /* the connection's */
 	struct kci_list runs; /* kci_run, by rising deliveries */
 	uint64_t n;	      /* elements in hand */
 	uint32_t n_back;      /* runs given back */
 	bool untold;	      /* some of those are not in a RETURN yet */
 };
 
-void kci_ahead_init(struct kci_ahead *ahead);
+void kci_ahead_init(struct kci_ahead *ahead, struct kci_frames *frames);
 void kci_ahead_done(struct kci_ahead *ahead);
 
-/* Copy elements behind the others; the first is delivery `first`. 0 or KC_ENOMEM. */
+/* Put elements behind the others; the first is delivery `first`. They lie in the frame that
+ * the stream just gave, whose memory is kept if that is better than to copy them. 0 or
+ * KC_ENOMEM. */
 int kci_ahead_add(struct kci_ahead *ahead, uint64_t first, const struct kcp_elems *elems,
-		  const struct kcp_args *args);
+		  const struct kcp_args *args, struct kcp_stream *stream);
 
 /* How many from the front op has room for; 0 with op->needed set. Not for an empty
  * buffer. */
@@ -74,7 +79,14 @@ struct kci_sink {
 	size_t bytes; /* and their bytes */
 };
 
-void kci_sink_add(struct kci_sink *sink, const void *data, size_t len, uint64_t delivery,
-		  uint32_t before);
+/* DELIVERED_BEFORE from some element on; where the list has ended it is 0. */
+struct kci_marks {
+	const uint8_t *data;
+	size_t n;
+};
+
+/* Move the next n elements, which fit; the first is delivery `first`. */
+void kci_sink_move(struct kci_sink *sink, struct kcp_elems *elems, uint64_t n, uint64_t first,
+		   struct kci_marks *marks);
 
 #endif

@@ -120,12 +120,6 @@ static int schan_snapshot(kc_chan_t *ch, struct kc_chan_snapshot *ret)
 
 /* ---- attaching and detaching ------------------------------------------------ */
 
-static void schan_free(struct kci_schan *sc)
-{
-	kci_ahead_done(&sc->ahead);
-	KC_FREE(sc);
-}
-
 /* The daemon says nothing about the attachment from here on. */
 static int on_detached(struct kci_call *call, struct kcp_args *args, int code)
 {
@@ -145,6 +139,7 @@ static void schan_destroy(kc_chan_t *ch)
 	struct kci_call call;
 
 	sc->detaching = true;
+	kci_schan_stir(sc, UINT64_MAX);
 	kci_call_init(&call, conn, KCP_CHAN_DETACH);
 	kcp_put_u32(&call.head, KCP_T_ATTACH, sc->attach);
 	call.urgent = true;
@@ -160,8 +155,9 @@ static void schan_destroy(kc_chan_t *ch)
 	saved = kci_conn_lock(conn);
 	kci_list_remove(&sc->link);
 	kci_list_remove(&sc->recalled);
+	kci_ahead_done(&sc->ahead);
 	kci_conn_unlock(conn, saved);
-	schan_free(sc);
+	KC_FREE(sc);
 	kci_conn_leave(conn);
 }
 
@@ -195,6 +191,7 @@ static int on_opened(struct kci_call *call, struct kcp_args *args, int code)
 	sc->capacity = (uint32_t)kcp_num(args, KCP_T_CAPACITY, 0);
 	sc->max_bytes = kcp_num(args, KCP_T_MAX_BYTES, 0);
 	sc->overflow = (enum kc_overflow)kcp_num(args, KCP_T_OVERFLOW, 0);
+	sc->brisk = sc->credit > 0;
 	if (kci_schan_find(conn, sc->attach))
 		return KC_EPROTO;
 	kci_list_append(&conn->chans[sc->attach % KCI_CONN_BUCKETS], &sc->link);
@@ -275,9 +272,10 @@ static int attach(kc_ipc_conn_t *conn, const char *name, uint64_t id,
 	sc->lease = o.lease;
 	kci_list_init(&sc->link);
 	kci_list_init(&sc->receiving);
+	kci_list_init(&sc->lurking);
 	kci_list_init(&sc->provisional);
 	kci_list_init(&sc->recalled);
-	kci_ahead_init(&sc->ahead);
+	kci_ahead_init(&sc->ahead, &conn->frames);
 
 	kci_call_init(&call, conn, opts ? KCP_CHAN_MAKE : KCP_CHAN_OPEN);
 	if (name)
@@ -297,7 +295,7 @@ static int attach(kc_ipc_conn_t *conn, const char *name, uint64_t id,
 	r = kci_call_run(&call, NULL);
 	kci_call_done(&call);
 	if (r < 0) {
-		schan_free(sc);
+		KC_FREE(sc);
 		return r;
 	}
 	kci_chan_init(&sc->chan, &kci_schan_ops, sc->kind, sc->elem_size, sc->max_msg,

@@ -35,6 +35,8 @@ struct kci_schan {
 	uint64_t seen;	      /* highest delivery number */
 	struct kci_ahead ahead;
 	struct kci_list receiving;   /* kci_receive, waiting in RECV, by arrival */
+	struct kci_list lurking;     /* kci_lurker, by arrival */
+	bool brisk;		     /* what is given ahead comes soon: worth a short wait */
 	struct kci_list provisional; /* kci_receive, TAKEN asked and not answered */
 	uint32_t n_receiving;
 	uint32_t n_lease_receiving; /* of them for leases, on a handle that is not `lease` */
@@ -73,6 +75,9 @@ long kci_schan_recv(kc_chan_t *ch, struct kci_recv *op);
 /* For the reader, lock held: NULL, or why the frame makes no sense. */
 const char *kci_schan_deliver(struct kci_schan *sc, struct kcp_args *args);
 void kci_schan_recall(struct kci_schan *sc, uint32_t n);
+
+/* Lock held: n who wait for what is given ahead look again. Returns how many did. */
+uint64_t kci_schan_stir(struct kci_schan *sc, uint64_t n);
 
 /* Answer the RECALL of a handle on conn->recalls and take it off; a code when there
  * is no room to write now. */

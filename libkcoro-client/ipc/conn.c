@@ -56,6 +56,7 @@ void kci_conn_unref(kc_ipc_conn_t *conn)
 	if (conn->stream.fd >= 0)
 		(void)close(conn->stream.fd);
 	kcp_stream_done(&conn->stream);
+	kci_frames_done(&conn->frames);
 	(void)close(conn->wake_fd);
 	KC_MUTEX_DESTROY(&conn->lock);
 	KC_FREE(conn);
@@ -115,6 +116,8 @@ void kci_conn_end(kc_ipc_conn_t *conn, int code, const char *words)
 	conn->dead_code = code;
 	(void)snprintf(conn->dead_detail, sizeof(conn->dead_detail), "%s", words);
 	KCI_DEBUG("connection ended: %s: %s", kc_error_name(code), conn->dead_detail);
+	/* their elements are not there any more when disconnecting says BYE behind them */
+	kcp_stream_keep_lent(&conn->stream);
 	fail_requests(conn, &conn->outbox);
 	fail_requests(conn, &conn->sent);
 	for (struct kci_list *l = conn->waiting.next; l != &conn->waiting; l = l->next)
@@ -161,6 +164,7 @@ void kci_wait_init(struct kci_wait *wait)
 {
 	memset(wait, 0, sizeof(*wait));
 	kci_list_init(&wait->link);
+	wait->deadline = KC_NEVER;
 }
 
 static void wake(struct kci_wait *wait)
@@ -198,7 +202,7 @@ static int park(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t *token)
 	kci_waiter_init(&wait->waiter);
 	wait->parked = true;
 	KC_MUTEX_UNLOCK(&conn->lock);
-	r = kci_waiter_park(&wait->waiter, KC_NEVER, token);
+	r = kci_waiter_park(&wait->waiter, wait->deadline, token);
 	KC_MUTEX_LOCK(&conn->lock);
 	wait->parked = false;
 	return r;
@@ -227,6 +231,8 @@ static int read_for_all(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t 
 		r = kci_cancel_check(token);
 		if (r == 0)
 			kci_conn_turn(conn, wait);
+		if (!wait->ready && kci_deadline_left(wait->deadline) == 0)
+			r = KC_ETIME;
 	}
 	if (token)
 		kci_cancel_hook_remove(token, &hook.hook);

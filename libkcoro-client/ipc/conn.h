@@ -30,6 +30,7 @@
 #include "kcoro/ipc.h"
 #include "libkcoro-client/core/list.h"
 #include "libkcoro-client/core/waiter.h"
+#include "libkcoro-client/ipc/frames.h"
 #include "libkcoro-client/port/kcoro_port.h"
 #include "proto/stream.h"
 #include "proto/tlv.h"
@@ -94,6 +95,7 @@ struct kc_ipc_conn {
 	struct kci_list by_id[KCI_CONN_BUCKETS];
 	struct kci_list chans[KCI_CONN_BUCKETS]; /* kci_schan, by attachment */
 	struct kci_list recalls;		 /* kci_schan with a RECALL to answer */
+	struct kci_frames frames;
 };
 
 /* Somebody waiting. Lives in the waiting thread's frame. */
@@ -103,6 +105,7 @@ struct kci_wait {
 	bool parked; /* asleep, and not woken yet */
 	bool ready;  /* what it waits for is there */
 	bool drain;  /* it waits for a live connection with nothing left to write */
+	uint64_t deadline; /* KC_NEVER, as it is kcorod that watches deadlines, or a short wait */
 };
 
 /* ---- conn.c ---------------------------------------------------------------- */
@@ -141,8 +144,8 @@ void kci_wait_init(struct kci_wait *wait);
 void kci_wait_ready(struct kci_wait *wait);
 
 /*
- * Wait, lock held, until wait->ready. KC_ECANCELED (and not ready) as soon as token
- * (may be NULL) is set, else 0.
+ * Wait, lock held, until wait->ready: 0. Or, and not ready: KC_ECANCELED as soon as token
+ * (may be NULL) is set, KC_ETIME at wait->deadline.
  */
 int kci_conn_wait(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t *token);
 

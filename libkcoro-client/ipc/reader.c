@@ -95,9 +95,22 @@ static void hand_out(kc_ipc_conn_t *conn)
 		kci_conn_fail(conn, KC_EPROTO, "kcorod broke the protocol: %s", why);
 }
 
+/* For ppoll(): NULL is for ever. */
+static const struct timespec *time_left(uint64_t deadline, struct timespec *buf)
+{
+	uint64_t left = kci_deadline_left(deadline);
+
+	if (left == KC_NEVER)
+		return NULL;
+	buf->tv_sec = (time_t)(left / KC_NS_PER_SEC);
+	buf->tv_nsec = (long)(left % KC_NS_PER_SEC);
+	return buf;
+}
+
 void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait)
 {
 	struct pollfd p[2];
+	struct timespec left;
 	int r = KC_EAGAIN;
 	uint64_t count;
 
@@ -116,10 +129,10 @@ void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait)
 		p[0].events |= POLLOUT;
 	conn->polling = true;
 	conn->poll_events = p[0].events;
+	kci_frames_lend(&conn->frames, &conn->stream);
 	KC_MUTEX_UNLOCK(&conn->lock);
 
-	/* without bound: it is the daemon that watches the deadlines */
-	if (poll(p, 2, -1) > 0) {
+	if (ppoll(p, 2, time_left(wait->deadline, &left), NULL) > 0) {
 		if (p[1].revents && read(conn->wake_fd, &count, sizeof(count)) < 0)
 			KCI_DEBUG("eventfd: errno %d", errno);
 		if (p[0].revents & ~POLLOUT)

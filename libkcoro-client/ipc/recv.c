@@ -22,6 +22,9 @@
 /* No element is larger; and a reply with so many bytes fits our largest frame. */
 #define SPACE_MAX KCP_MSG_MAX
 
+/* How long a call waits for what is given ahead before it asks. */
+#define LURK_NS KC_NS_PER_MS
+
 /* One receive call; in the frame of its thread. */
 struct kci_receive {
 	struct kci_list link; /* sc->receiving, or sc->provisional */
@@ -33,6 +36,12 @@ struct kci_receive {
 	uint64_t n;	/* and how many; 0: nothing */
 	bool buffered;	/* the reply's elements are in sc->ahead */
 	bool provisional;
+};
+
+/* One call that waits for what is given ahead without having said so. */
+struct kci_lurker {
+	struct kci_list link; /* sc->lurking; alone once woken */
+	struct kci_wait wait;
 };
 
 /* Elements of the buffer that this call cannot take, since they are no leases. */
@@ -73,7 +82,7 @@ static int check_elements(struct kci_schan *sc, struct kcp_args *args, struct kc
 static int buffer_elements(struct kci_schan *sc, uint64_t first, const struct kcp_elems *elems,
 			   const struct kcp_args *args)
 {
-	if (kci_ahead_add(&sc->ahead, first, elems, args) == 0)
+	if (kci_ahead_add(&sc->ahead, first, elems, args, &sc->conn->stream) == 0)
 		return 0;
 	/* they cannot be kept and must not be lost: with the session they go back */
 	kci_conn_fail(sc->conn, KC_ECONNRESET, "no memory for elements kcorod sent");
@@ -87,8 +96,8 @@ static int on_recv(struct kci_call *call, struct kcp_args *args, int code)
 	struct kci_sink sink = { .op = rc->op };
 	struct kcp_elems elems;
 	uint64_t first = kcp_num(args, KCP_T_DELIVERY, 0);
-	const uint8_t *data;
-	uint32_t len;
+	const struct kcp_arg *before = kcp_get(args, KCP_T_DELIVERED_BEFORE);
+	struct kci_marks marks = { 0 };
 
 	receiving_end(rc);
 	if (code == KC_EMSGSIZE) {
@@ -108,9 +117,9 @@ static int on_recv(struct kci_call *call, struct kcp_args *args, int code)
 	}
 	rc->first = first;
 	rc->n = elems.count;
-	while ((data = kcp_elems_next(&elems, &len)))
-		kci_sink_add(&sink, data, len, first + sink.n,
-			     kcp_delivered_before(args, (uint32_t)sink.n));
+	if (before)
+		marks = (struct kci_marks){ .data = before->data, .n = before->len / 4 };
+	kci_sink_move(&sink, &elems, elems.count, first, &marks);
 	if (rc->provisional)
 		kci_list_append(&sc->provisional, &rc->link);
 	return 0;
@@ -137,6 +146,7 @@ const char *kci_schan_deliver(struct kci_schan *sc, struct kcp_args *args)
 		return NULL;
 	}
 	left = sc->ahead.n;
+	left -= kci_schan_stir(sc, left);
 	for (struct kci_list *l = sc->receiving.next; l != &sc->receiving && left > 0; left--) {
 		struct kci_receive *rc = KC_CONTAINER_OF(l, struct kci_receive, link);
 
@@ -144,6 +154,19 @@ const char *kci_schan_deliver(struct kci_schan *sc, struct kcp_args *args)
 		kci_call_cancel(rc->call);
 	}
 	return NULL;
+}
+
+uint64_t kci_schan_stir(struct kci_schan *sc, uint64_t n)
+{
+	uint64_t woken = 0;
+	struct kci_list *l;
+
+	while (woken < n && (l = sc->lurking.next) != &sc->lurking) {
+		kci_list_remove(l);
+		kci_wait_ready(&KC_CONTAINER_OF(l, struct kci_lurker, link)->wait);
+		woken++;
+	}
+	return woken;
 }
 
 void kci_schan_recall(struct kci_schan *sc, uint32_t n)
@@ -342,11 +365,41 @@ static bool is_about_nothing(long r)
 	       r == KC_EMSGSIZE;
 }
 
+/*
+ * Where elements given ahead follow one upon another, a RECV would cross with the next of
+ * them and have to be cancelled. So a call first waits a moment without it. 0: look again;
+ * KC_ETIME: ask; KC_ECANCELED.
+ */
+static int lurk(struct kci_receive *rc)
+{
+	struct kci_schan *sc = rc->sc;
+	struct kci_lurker lurker;
+	uint64_t now = kci_clock_now();
+	int r;
+
+	kci_list_init(&lurker.link);
+	kci_wait_init(&lurker.wait);
+	lurker.wait.deadline = rc->deadline < now + LURK_NS ? rc->deadline : now + LURK_NS;
+	kci_list_append(&sc->lurking, &lurker.link);
+	r = kci_conn_wait(sc->conn, &lurker.wait, rc->op->token);
+	kci_list_remove(&lurker.link);
+	if (r == KC_ETIME)
+		sc->brisk = false;
+	return r;
+}
+
+static bool may_lurk(const struct kci_receive *rc)
+{
+	return rc->sc->brisk && rc->op->timeout_ms != 0 && !is_foreign(rc) &&
+	       rc->sc->conn->state == KCI_LIVE;
+}
+
 /* RECV: how many, a code, or 0 to try everything again. */
 static long request(struct kci_receive *rc)
 {
 	struct kci_schan *sc = rc->sc;
 	struct kci_recv *op = rc->op;
+	uint64_t began = sc->credit ? kci_clock_now() : 0;
 	struct kci_call call;
 	long r;
 
@@ -369,6 +422,8 @@ static long request(struct kci_receive *rc)
 	receiving_end(rc);
 	kci_call_done(&call);
 
+	if (sc->ahead.n > 0 && kci_clock_now() - began < LURK_NS)
+		sc->brisk = true;
 	if (r == 0 && rc->buffered)
 		return 0;
 	if (r == 0 && rc->provisional)
@@ -400,6 +455,13 @@ long kci_schan_recv(kc_chan_t *ch, struct kci_recv *op)
 	saved = kci_conn_lock(sc->conn);
 	for (;;) {
 		r = take_ahead(&rc);
+		if (r == 0 && may_lurk(&rc)) {
+			r = lurk(&rc);
+			if (r == 0)
+				continue;
+			if (r == KC_ETIME)
+				r = 0;
+		}
 		if (r == 0)
 			r = request(&rc);
 		if (r == 0)

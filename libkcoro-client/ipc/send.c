@@ -2,10 +2,11 @@
 /*
  * Writing: requests, notices, and what the socket did not take at once.
  *
- * A request is only begun when nothing waits to be written, so at most one frame
- * and a few notices are ever copied, and that only when the daemon is slower than
- * we are. Everything leaves in the order in which it was asked for; a notice is
- * built right behind what waits and so precedes every later request.
+ * A request is only begun when nothing waits to be written, so at most one frame's
+ * head and a few notices are ever copied, and that only when the daemon is slower
+ * than we are; elements are written from where the caller has them. Everything
+ * leaves in the order in which it was asked for; a notice is built right behind what
+ * waits and so precedes every later request.
  */
 #include <poll.h>
 #include <sys/uio.h>
@@ -48,7 +49,9 @@ static void transmit(kc_ipc_conn_t *conn, struct kci_request *request)
 	kci_list_remove(&request->link);
 	kci_list_append(&conn->sent, &request->link);
 	kci_list_append(&conn->by_id[request->id % KCI_CONN_BUCKETS], &request->hash);
-	r = kcp_stream_send(&conn->stream, iov, request->extra_len ? 2 : 1);
+	/* the bytes stay where they are until the reply has come: only then the call ends, or
+	 * with the connection, after which nothing is written any more */
+	r = kcp_stream_lend(&conn->stream, iov, request->extra_len ? 2 : 1);
 	if (r == 0)
 		conn->unconfirmed = 0;
 	else if (r == KC_EMSGSIZE || r == KC_EDQUOT)

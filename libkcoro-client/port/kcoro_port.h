@@ -123,6 +123,11 @@ void kci_free(void *ptr);
 /* For KC_CLEANUP on any pointer: frees what it points to. */
 void kci_freep(void *ptr_to_ptr);
 
+/* For a process of ours, never for a host of the library: free memory up to so many bytes
+ * is kept for the next allocation instead of given back to the kernel, whose fresh pages
+ * cost more than a copy of what then lies in them. */
+void kci_memory_keep(size_t bytes);
+
 /* For tests: asked before every allocation, true makes it fail. NULL takes it away. */
 typedef bool (*kci_alloc_hook_fn)(size_t size);
 void kci_alloc_set_hook(kci_alloc_hook_fn hook);

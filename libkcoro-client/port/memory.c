@@ -4,6 +4,8 @@
  */
 #include "libkcoro-client/port/kcoro_port.h"
 
+#include <limits.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 static _Atomic(kci_alloc_hook_fn) alloc_hook;
@@ -53,4 +55,11 @@ void kci_free(void *ptr)
 void kci_freep(void *ptr_to_ptr)
 {
 	free(*(void **)ptr_to_ptr);
+}
+
+void kci_memory_keep(size_t bytes)
+{
+	/* what mallopt() refuses stays as it was, which is only slower */
+	(void)mallopt(M_MMAP_THRESHOLD, 16 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, bytes > INT_MAX ? INT_MAX : (int)bytes);
 }

@@ -150,6 +150,10 @@ static void a_large_frame_takes_its_size_and_gives_it_back(void **state)
 	assert_int_equal(kcp_stream_next(&f->a, &header, &payload, NULL), 0);
 	assert_int_equal(f->a.in_cap, 0);
 
+	/* another is expected to be as large, but costs nothing before it comes */
+	assert_int_equal(kcp_stream_fill(&f->a), KC_EAGAIN);
+	assert_int_equal(f->a.in_cap, 0);
+
 	/* again, with the beginning of a small one behind it */
 	kcp_buf_done(&buf);
 	kcp_buf_init(&buf, FRAME_MAX);
@@ -171,12 +175,84 @@ static void a_large_frame_takes_its_size_and_gives_it_back(void **state)
 		assert_true(n > 0);
 		sent += (size_t)n;
 	}
-	do {
-		assert_int_equal(kcp_stream_next(&f->a, &header, &payload, NULL), 0);
+	while (kcp_stream_next(&f->a, &header, &payload, NULL) != 1)
 		assert_true(kcp_stream_fill(&f->a) > 0);
-		assert_int_equal(f->a.in_cap, 16384);
-	} while (kcp_stream_next(&f->a, &header, &payload, NULL) != 1);
 	check_frame(&header, payload, 7);
+	/* when only small ones have come for long, no large one is expected any more */
+	kcp_buf_clear(&buf);
+	make_frame(&buf, 8, 10);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(send(f->b, buf.data, buf.len, MSG_NOSIGNAL), buf.len);
+		while ((r = kcp_stream_next(&f->a, &header, &payload, NULL)) == 0)
+			assert_true(kcp_stream_fill(&f->a) > 0);
+		assert_int_equal(r, 1);
+		check_frame(&header, payload, 8);
+	}
+	assert_int_equal(f->a.in_cap, 16384);
+	kcp_buf_done(&buf);
+}
+
+/* A large frame's memory can be kept, whatever was read behind it; and be given back. */
+static void the_memory_of_a_frame_can_be_taken(void **state)
+{
+	struct fixture *f = *state;
+	struct kcp_header header;
+	const uint8_t *payload;
+	struct kcp_buf buf;
+	uint8_t *taken;
+	size_t cap;
+	int r;
+
+	kcp_buf_init(&buf, FRAME_MAX);
+	assert_null(kcp_stream_take_buffer(&f->a, &cap));
+	for (uint64_t id = 1; id < 5; id++) {
+		kcp_buf_clear(&buf);
+		make_frame(&buf, id, (size_t)40 << 10);
+		make_frame(&buf, 100 + id, 100);
+		assert_int_equal(send(f->b, buf.data, buf.len, MSG_NOSIGNAL), buf.len);
+		while ((r = kcp_stream_next(&f->a, &header, &payload, NULL)) == 0)
+			assert_true(kcp_stream_fill(&f->a) > 0);
+		assert_int_equal(r, 1);
+		taken = kcp_stream_take_buffer(&f->a, &cap);
+		assert_non_null(taken);
+		assert_true(payload > taken && payload + header.length <= taken + cap);
+		/* the one behind it comes all the same, into other memory */
+		while ((r = kcp_stream_next(&f->a, &header, &payload, NULL)) == 0)
+			assert_true(kcp_stream_fill(&f->a) > 0);
+		assert_int_equal(r, 1);
+		check_frame(&header, payload, 100 + id);
+		assert_true(payload < taken || payload >= taken + cap);
+		KC_FREE(taken);
+	}
+	kcp_buf_done(&buf);
+}
+
+static void memory_given_is_read_into_if_it_has_the_size(void **state)
+{
+	struct fixture *f = *state;
+	struct kcp_header header;
+	const uint8_t *payload;
+	struct kcp_buf buf;
+	uint8_t *taken;
+	size_t cap, wrong;
+
+	kcp_buf_init(&buf, FRAME_MAX);
+	make_frame(&buf, 1, (size_t)60 << 10);
+	assert_int_equal(send(f->b, buf.data, buf.len, MSG_NOSIGNAL), buf.len);
+	while (kcp_stream_next(&f->a, &header, &payload, NULL) == 0)
+		assert_true(kcp_stream_fill(&f->a) > 0);
+	taken = kcp_stream_take_buffer(&f->a, &cap);
+	assert_non_null(taken);
+	wrong = 10 * cap;
+	kcp_stream_give_buffer(&f->a, KC_ALLOC(wrong), wrong);
+	assert_int_equal(f->a.in_cap, 0);
+	kcp_stream_give_buffer(&f->a, taken, cap);
+	assert_ptr_equal(f->a.in, taken);
+	assert_int_equal(send(f->b, buf.data, buf.len, MSG_NOSIGNAL), buf.len);
+	while (kcp_stream_next(&f->a, &header, &payload, NULL) == 0)
+		assert_true(kcp_stream_fill(&f->a) > 0);
+	assert_ptr_equal(f->a.in, taken);
+	check_frame(&header, payload, 1);
 	kcp_buf_done(&buf);
 }
 
@@ -333,6 +409,8 @@ int main(void)
 		STREAM_TEST(a_frame_over_the_limit_costs_no_memory),
 		STREAM_TEST(garbage_is_no_frame),
 		STREAM_TEST(a_large_frame_takes_its_size_and_gives_it_back),
+		STREAM_TEST(the_memory_of_a_frame_can_be_taken),
+		STREAM_TEST(memory_given_is_read_into_if_it_has_the_size),
 		STREAM_TEST(many_small_frames_are_read_in_gulps_and_few_shrink_it),
 		STREAM_TEST(without_memory_for_gulps_small_reads_go_on),
 		STREAM_TEST(frames_nobody_takes_do_not_make_it_grow),

@@ -35,6 +35,13 @@ static int send_frame(struct kcp_stream *stream, uint64_t id, size_t len)
 	return r;
 }
 
+static int send_bytes(struct kcp_stream *stream, const char *data, size_t len)
+{
+	const struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
+
+	return kcp_stream_send(stream, &iov, 1);
+}
+
 static void a_frame_is_written_at_once_when_nothing_waits(void **state)
 {
 	struct fixture *f = *state;
@@ -124,7 +131,7 @@ static void what_can_never_fit_is_told_apart_from_what_does_not_fit_now(void **s
 	assert_int_equal(send_frame(&f->a, 1, OUT_MAX - 39), KC_EMSGSIZE);
 	assert_int_equal(kcp_stream_pending(&f->a), 0);
 	assert_int_equal(kcp_stream_send(&f->a, wrap, 2), KC_EMSGSIZE);
-	assert_int_equal(kcp_stream_queue(&f->a, "x", OUT_MAX + 1), KC_EMSGSIZE);
+	assert_int_equal(send_bytes(&f->a, "x", OUT_MAX + 1), KC_EMSGSIZE);
 	assert_int_equal(send_frame(&f->a, 1, OUT_MAX - 40), 0);
 	while (kcp_stream_flush(&f->a) == KC_EAGAIN)
 		drain(f->b, &reader, &next);
@@ -138,13 +145,10 @@ static void queued_frames_go_out_in_one_write(void **state)
 	struct fixture *f = *state;
 	struct kcp_stream reader = { .fd = -1 };
 	struct kcp_buf *out = kcp_stream_out(&f->a);
-	struct kcp_buf one;
 	uint64_t next = 1;
 	char byte;
 
-	kcp_buf_init(&one, 4096);
-	make_frame(&one, 1, 50);
-	assert_int_equal(kcp_stream_queue(&f->a, one.data, one.len), 0);
+	make_frame(out, 1, 50);
 	make_frame(out, 2, 60);
 	make_frame(out, 3, 70);
 	assert_int_equal(kcp_stream_pending(&f->a), 3 * 40 + 180);
@@ -155,7 +159,6 @@ static void queued_frames_go_out_in_one_write(void **state)
 	assert_int_equal(recv(f->b, &byte, 1, MSG_PEEK), -1);
 	assert_int_equal(kcp_stream_flush(&f->a), 0);
 	assert_int_equal(drain(f->b, &reader, &next), 4);
-	kcp_buf_done(&one);
 	kcp_stream_done(&reader);
 }
 
@@ -179,7 +182,7 @@ static void frames_built_in_place_keep_the_bound_to_the_byte(void **state)
 	at = kcp_frame_begin(out, KCP_PING, 0, 1, 0);
 	assert_int_equal(kcp_frame_end(out, at), KC_EMSGSIZE);
 	assert_int_equal(kcp_stream_pending(&f->a), OUT_MAX);
-	assert_int_equal(kcp_stream_queue(&f->a, "x", 1), KC_EDQUOT);
+	assert_int_equal(send_bytes(&f->a, "x", 1), KC_EDQUOT);
 	while (kcp_stream_flush(&f->a) == KC_EAGAIN)
 		drain(f->b, &reader, &next);
 	drain(f->b, &reader, &next);
@@ -213,6 +216,117 @@ static void more_pieces_than_the_kernel_takes_arrive_all(void **state)
 	}
 }
 
+static void count_done(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+/* Frames whose bytes lie elsewhere, between others, through a socket that is mostly full. */
+static void what_is_inserted_arrives_in_its_place(void **state)
+{
+	struct fixture *f = *state;
+	struct kcp_stream reader = { .fd = -1 };
+	struct kcp_buf *out = kcp_stream_out(&f->a);
+	uint64_t id = 0, next = 0;
+	unsigned done = 0;
+	uint8_t *lent = malloc(50000);
+
+	assert_non_null(lent);
+	for (; id < 200; id++) {
+		size_t len = 1000 + id * 37, value, at;
+
+		if (id % 3 == 0) {
+			make_frame(out, id, len);
+			continue;
+		}
+		/* all frames hold the byte make_frame() fills them with */
+		at = kcp_frame_begin(out, KCP_PING, 0, id, 0);
+		value = kcp_tlv_begin(out, 0xfff0);
+		for (size_t i = 0; i < len / 2; i++)
+			kcp_buf_add(out, &(uint8_t){ (uint8_t)id }, 1);
+		memset(lent, (int)(id & 0xff), len - len / 2);
+		assert_int_equal(kcp_stream_insert(&f->a, lent, len - len / 2, count_done, &done),
+				 0);
+		kcp_tlv_end_extra(out, value, len - len / 2);
+		assert_int_equal(kcp_stream_frame_end(&f->a, at), 0);
+		while (kcp_stream_flush(&f->a) == KC_EAGAIN)
+			drain(f->b, &reader, &next);
+		assert_int_equal(done, id - id / 3);
+	}
+	drain(f->b, &reader, &next);
+	assert_int_equal(next, id);
+	kcp_stream_done(&reader);
+	free(lent);
+}
+
+static void many_inserts_may_wait_and_are_let_go_at_the_end(void **state)
+{
+	struct fixture *f = *state;
+	struct kcp_stream reader = { .fd = -1 };
+	struct kcp_buf *out = kcp_stream_out(&f->a);
+	static uint8_t lent[256][3000];
+	uint64_t id = 0, next = 0;
+	unsigned done = 0;
+	size_t at;
+
+	for (; id < 256; id++) {
+		memset(lent[id], (int)id, sizeof(lent[id]));
+		at = kcp_frame_begin(out, KCP_PING, 0, id, 0);
+		kcp_put_head(out, 0xfff0, sizeof(lent[id]));
+		assert_int_equal(kcp_stream_insert(&f->a, lent[id], sizeof(lent[id]), count_done,
+						   &done), 0);
+		assert_int_equal(kcp_stream_frame_end(&f->a, at), 0);
+	}
+	assert_int_equal(kcp_stream_pending(&f->a), 256 * (32 + 8 + 3000));
+	/* a frame that fails takes what was inserted in it away, and nothing else */
+	at = kcp_frame_begin(out, KCP_PING, 0, id, 0);
+	assert_int_equal(kcp_stream_insert(&f->a, lent[0], 3000, count_done, &done), 0);
+	out->failed = KC_ENOMEM;
+	assert_int_equal(kcp_stream_frame_end(&f->a, at), KC_ENOMEM);
+	assert_int_equal(done, 1);
+	assert_int_equal(kcp_stream_pending(&f->a), 256 * (32 + 8 + 3000));
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(kcp_stream_flush(&f->a), KC_EAGAIN);
+		drain(f->b, &reader, &next);
+	}
+	assert_true(done > 1 && done < 257);
+	kcp_stream_done(&f->a);
+	assert_int_equal(done, 257);
+	kcp_stream_done(&reader);
+}
+
+static void what_is_lent_is_not_copied_until_it_has_to_be(void **state)
+{
+	struct fixture *f = *state;
+	struct kcp_stream reader = { .fd = -1 };
+	static uint8_t big[900000];
+	struct kcp_buf head;
+	struct iovec iov[2];
+	uint64_t next = 77;
+	size_t at;
+
+	memset(big, 77, sizeof(big));
+	kcp_buf_init(&head, 256);
+	at = kcp_frame_begin(&head, KCP_PING, 0, 77, 0);
+	kcp_put_head(&head, 0xfff0, sizeof(big));
+	assert_int_equal(kcp_frame_end_extra(&head, at, sizeof(big)), 0);
+	iov[0] = (struct iovec){ .iov_base = head.data, .iov_len = head.len };
+	iov[1] = (struct iovec){ .iov_base = big, .iov_len = sizeof(big) };
+	assert_int_equal(kcp_stream_lend(&f->a, iov, 2), 0);
+	assert_true(kcp_stream_pending(&f->a) > 100000);
+	assert_null(f->a.out.data);
+	drain(f->b, &reader, &next);
+	assert_int_equal(kcp_stream_flush(&f->a), KC_EAGAIN);
+	kcp_stream_keep_lent(&f->a);
+	memset(big, 0, sizeof(big));
+	while (kcp_stream_flush(&f->a) == KC_EAGAIN)
+		drain(f->b, &reader, &next);
+	drain(f->b, &reader, &next);
+	assert_int_equal(next, 78);
+	kcp_buf_done(&head);
+	kcp_stream_done(&reader);
+}
+
 static void a_peer_that_is_gone_is_an_error_and_no_signal(void **state)
 {
 	struct fixture *f = *state;
@@ -222,7 +336,7 @@ static void a_peer_that_is_gone_is_an_error_and_no_signal(void **state)
 	assert_int_equal(send_frame(&f->a, 1, 10), KC_ECONNRESET);
 	assert_int_equal(kcp_stream_pending(&f->a), 0);
 	assert_int_equal(send_frame(&f->a, 1, 10), KC_ECONNRESET);
-	assert_int_equal(kcp_stream_queue(&f->a, "x", 1), KC_ECONNRESET);
+	assert_int_equal(send_bytes(&f->a, "x", 1), KC_ECONNRESET);
 	assert_int_equal(kcp_stream_flush(&f->a), KC_ECONNRESET);
 }
 
@@ -239,12 +353,12 @@ static void without_memory_a_whole_frame_is_refused_and_a_half_one_ends_it(void 
 	kct_alloc_fail_from(1);
 	do {
 		pending = kcp_stream_pending(&f->a);
-		r = kcp_stream_queue(&f->a, "0123456789", 10);
+		r = send_bytes(&f->a, "0123456789", 10);
 	} while (!r);
 	assert_true(kct_alloc_fail_end() > 0);
 	assert_int_equal(r, KC_ENOMEM);
 	assert_int_equal(kcp_stream_pending(&f->a), pending);
-	assert_int_equal(kcp_stream_queue(&f->a, "0123456789", 10), 0);
+	assert_int_equal(send_bytes(&f->a, "0123456789", 10), 0);
 	assert_int_equal(kcp_stream_flush(&f->a), KC_EAGAIN);
 }
 
@@ -259,7 +373,7 @@ static void a_half_frame_without_memory_for_the_rest_is_the_end(void **state)
 	assert_int_equal(kcp_stream_send(&f->a, &iov, 1), KC_ENOMEM);
 	assert_true(kct_alloc_fail_end() > 0);
 	assert_int_equal(kcp_stream_pending(&f->a), 0);
-	assert_int_equal(kcp_stream_queue(&f->a, "x", 1), KC_ENOMEM);
+	assert_int_equal(send_bytes(&f->a, "x", 1), KC_ENOMEM);
 	assert_int_equal(kcp_stream_flush(&f->a), KC_ENOMEM);
 	free(data);
 }
@@ -382,6 +496,9 @@ int main(void)
 		STREAM_TEST(queued_frames_go_out_in_one_write),
 		STREAM_TEST(frames_built_in_place_keep_the_bound_to_the_byte),
 		STREAM_TEST(more_pieces_than_the_kernel_takes_arrive_all),
+		STREAM_TEST(what_is_inserted_arrives_in_its_place),
+		STREAM_TEST(many_inserts_may_wait_and_are_let_go_at_the_end),
+		STREAM_TEST(what_is_lent_is_not_copied_until_it_has_to_be),
 		STREAM_TEST(a_peer_that_is_gone_is_an_error_and_no_signal),
 		STREAM_TEST(without_memory_a_whole_frame_is_refused_and_a_half_one_ends_it),
 		STREAM_TEST(a_half_frame_without_memory_for_the_rest_is_the_end),
