@@ -44,10 +44,17 @@ def functions(man, include, exported):
             if name not in page.names():
                 yield f'{name}: not among the names of {page.name}'
             declared = headers.functions.get(name)
-            if declared and (declared.returns, declared.args) != (returns, args):
+            if not declared:
+                continue
+            if (declared.returns, declared.args) != (returns, args):
                 yield (f'{name}: {page.name} says {returns} ({args}), '
                        f'the header {declared.returns} ({declared.args})')
+            if f'kcoro {declared.since}.' not in ' '.join(page.lines('HISTORY')):
+                yield f'{name}: the history in {page.name} does not name kcoro {declared.since}'
     yield from differ('function', 'a synopsis', set(seen), wanted)
+    overview = man['libkcoro-client.3']
+    yield from differ('page', overview.name, {tag[1] for tag, _ in overview.items() if tag[0] == 'Xr'},
+                      {name[:-2] for name in set(seen.values())})
     yield from structs(man, headers)
     everything = '\n'.join(page.text() for page in man.values())
     for name in sorted(headers.constants):
@@ -106,11 +113,13 @@ def compare_options(where, page, have, want):
 
 
 def options(man, kcorod, kcoroctl):
-    page = man['kcorod.8']
-    want, _ = helped(said(kcorod, '--help'))
-    yield from compare_options('kcorod ', page.name, mdoc.options(page.lines('DESCRIPTION')), want)
-    page = man['kcoroctl.1']
-    own, everywhere = said(kcoroctl, '--help').split('for every command:')
+    page, help_text = man['kcorod.8'], said(kcorod, '--help')
+    yield from compare_options('kcorod ', page.name, mdoc.options(page.lines('DESCRIPTION')),
+                               helped(help_text)[0])
+    yield from unmentioned(page, help_text)
+    page, help_text = man['kcoroctl.1'], said(kcoroctl, '--help')
+    yield from unmentioned(page, help_text)
+    own, everywhere = help_text.split('for every command:')
     title = 'Options of every command'
     yield from compare_options('kcoroctl ', page.name,
                                mdoc.options(page.subsection('DESCRIPTION', title)),
@@ -126,6 +135,17 @@ def options(man, kcorod, kcoroctl):
         for word in sorted(choices):
             if not any(line.startswith('.Cm ') and word in mdoc.words(line) for line in lines):
                 yield f'{command}: {page.name} does not say {word}'
+
+
+def unmentioned(page, help_text):
+    """Variables, signals and exit codes that a help names and a page does not."""
+    for word in sorted(set(re.findall(r'\b(?:SIG[A-Z0-9]+|[A-Z]+_[A-Z_]+)\b', help_text))):
+        if not re.search(rf'\b{word}\b', page.text()):
+            yield f'{word}: in a help, not in {page.name}'
+    codes = re.search(r'^Exit (?:codes|status): ((?:.*\n)+?)(?:.*\.|$)', help_text, re.M).group(0)
+    for code in re.findall(r'\b\d\b', codes):
+        if not re.search(rf'\b{code}\b', ' '.join(page.lines('EXIT STATUS'))):
+            yield f'exit status {code}: in a help, not in {page.name}'
 
 
 def allowed(kcorod, text):

@@ -25,6 +25,10 @@ catches "a function that is not exported" '^function kc_planted: .*no such thing
 changed kc_version.3 ''
 sed 's/kc_version;/&\n\tkc_planted;/' "$map" > "$TMPDIR/long.sym"
 catches "a new function without a page" '^function kc_planted: not in' functions_of "$TMPDIR/long.sym"
+changed kc_version.3 's/^\(This call first appeared in kcoro\) .*/\1 0.2./'
+catches "another history" '^kc_version: the history .*kcoro 0.1' functions_of
+changed libkcoro-client.3 '/^\.It Xr kc_version 3/d'
+catches "a page that the overview does not list" '^page kc_version: not in libkcoro-client.3' functions_of
 changed kc_chan_recv_lease.3 '/uint32_t deliveries/d'
 catches "a member left out of a struct" '^struct kc_lease: .*other members' functions_of
 changed kc_ipc_chan_make.3 's/KC_CREDIT_MAX/many/'

@@ -13,7 +13,7 @@ def squeeze(text):
 
 
 class Function:
-    """`returns` and `args` as squeezed text, `codes` as a set of KC_E* names."""
+    """`returns` and `args` as squeezed text, `codes` as a set of KC_E* names, `since` a version."""
 
     def __init__(self, comment, prototype):
         match = re.match(r'(.*?[ *])(kc_\w+)\((.*)\);$', prototype)
@@ -23,6 +23,7 @@ class Function:
         text = re.search(r'^ \* Returns:(.*?)(?=^ \* (?:[A-Z][a-z]+:|$)|^ \*/)', comment, re.M | re.S)
         self.returns_text = text.group(1) if text else ''
         self.codes = set()
+        self.since = re.search(r'^ \* Since: +([\d.]+)|\Z', comment, re.M).group(1)
 
 
 class Headers:

@@ -23,6 +23,10 @@ changed kcoroctl.1 '/^\.It Fl -json/d'
 catches "an option of every command left out" '^kcoroctl option --json: not in' options_of "$planted"
 changed kcoroctl.1 's/^\.Cm drop-newest/.Cm drop-new/'
 catches "a word left out" '^make: .*does not say drop-newest' options_of "$planted"
+changed kcorod.8 's/^\.It Dv SIGUSR1/.It Dv SIGUSR2/'
+catches "a signal left out" '^SIGUSR1: in a help, not in kcorod.8' options_of "$planted"
+changed kcoroctl.1 '/^\.It 4$/d'
+catches "an exit status left out" '^exit status 4: in a help, not in kcoroctl.1' options_of "$planted"
 changed kcorod.conf.5 '/^\.It Cm limits.requests/d'
 catches "a key left out" '^key limits.requests: not in' config_of "$planted"
 changed kcorod.conf.5 's/^\.It Cm log.level/&s/'
