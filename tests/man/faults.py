@@ -2,9 +2,9 @@
 """faults.py CHECK MAN ARGUMENT... - where the pages of the folder MAN differ from what they
 describe. One line per fault; nothing if there is none.
 
-  functions INCLUDE MAP     prototypes, structs and constants of the public headers
+  functions INCLUDE MAP     prototypes, types and constants of the public headers
   errors INCLUDE            the codes in the headers and in ERRORS
-  options KCOROD KCOROCTL   what the programs' --help says
+  options KCOROD KCOROCTL   what the programs say as help
   config KCOROD             what kcorod knows as configuration
 """
 import json
@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 import mdoc
-from headers import Headers, squeeze
+from headers import Headers, callbacks as declared_callbacks, squeeze
 
 
 def said(*command, given=''):
@@ -55,24 +55,29 @@ def functions(man, include, exported):
     overview = man['libkcoro-client.3']
     yield from differ('page', overview.name, {tag[1] for tag, _ in overview.items() if tag[0] == 'Xr'},
                       {name[:-2] for name in set(seen.values())})
-    yield from structs(man, headers)
+    yield from types(man, headers)
     everything = '\n'.join(page.text() for page in man.values())
     for name in sorted(headers.constants):
         if not re.search(rf'\b{name}\b', everything):
             yield f'constant {name}: in no page'
 
 
-def structs(man, headers):
-    shown = {}
+def types(man, headers):
+    structs, callbacks = {}, {}
     for page in man.values():
         for section in page.sections:
             for _, block in page.literals(section):
                 code = re.sub(r'/\*.*?\*/', '', '\n'.join(block), flags=re.S)
                 for name, body in re.findall(r'\bstruct (kc_\w+) \{(.*?)\n\}', code, re.S):
-                    shown[name] = page.name
+                    structs[name] = page.name
                     if squeeze(body) != headers.structs.get(name):
                         yield f'struct {name}: {page.name} shows other members than the header'
-    yield from differ('struct', 'a page', set(shown), set(headers.structs))
+                for name, text in declared_callbacks(code).items():
+                    callbacks[name] = page.name
+                    if text != headers.callbacks.get(name):
+                        yield f'type {name}: {page.name} shows another one than the header'
+    yield from differ('struct', 'a page', set(structs), set(headers.structs))
+    yield from differ('type', 'a page', set(callbacks), set(headers.callbacks))
 
 
 def errors(man, include):

@@ -31,6 +31,8 @@ changed libkcoro-client.3 '/^\.It Xr kc_version 3/d'
 catches "a page that the overview does not list" '^page kc_version: not in libkcoro-client.3' functions_of
 changed kc_chan_recv_lease.3 '/uint32_t deliveries/d'
 catches "a member left out of a struct" '^struct kc_lease: .*other members' functions_of
+changed kc_actor_start.3 's/^typedef void (\*kc_actor_done_fn)(kc_actor_t \*actor, /&long n, /'
+catches "another type of a function" '^type kc_actor_done_fn: .*another one' functions_of
 changed kc_ipc_chan_make.3 's/KC_CREDIT_MAX/many/'
 catches "a constant left out" '^constant KC_CREDIT_MAX: in no page' functions_of
 changed kc_chan_make.3 '/^\.It Er KC_ENOMEM/d'

@@ -12,6 +12,12 @@ def squeeze(text):
     return re.sub(r'\s*([(),*{};])\s*', r'\1', re.sub(r'\s+', ' ', text)).strip()
 
 
+def callbacks(code):
+    """The types of functions that C code declares."""
+    found = re.findall(r'\btypedef ([^;{}]*\(\*(kc_\w+)\)[^;{}]*);', code)
+    return {name: squeeze(text) for text, name in found}
+
+
 class Function:
     """`returns` and `args` as squeezed text, `codes` as a set of KC_E* names, `since` a version."""
 
@@ -28,7 +34,7 @@ class Function:
 
 class Headers:
     def __init__(self, folder):
-        self.functions, self.structs, self.constants = {}, {}, set()
+        self.functions, self.structs, self.callbacks, self.constants = {}, {}, {}, set()
         texts = []
         for path in sorted(glob.glob(os.path.join(folder, '**', '*.h'), recursive=True)):
             with open(path, encoding='utf-8') as file:
@@ -47,6 +53,7 @@ class Headers:
     def declarations(self, code):
         for name, body in re.findall(r'\bstruct (kc_\w+) \{(.*?)\n\}', code, re.S):
             self.structs[name] = squeeze(body)
+        self.callbacks.update(callbacks(code))
         for body in re.findall(r'\benum kc_\w+ \{(.*?)\n\}', code, re.S):
             self.constants |= set(re.findall(r'\bKC_\w+', body))
         self.constants |= set(re.findall(r'^#define (KC_\w+)', code, re.M)) - NOT_FOR_USERS
