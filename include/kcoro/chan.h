@@ -451,7 +451,7 @@ KC_PUBLIC void kc_chan_destroy(kc_chan_t *ch);
  * Returns: 0 or more (rendezvous: 0, or elements that were returned), or
  *          KC_EINVAL     NULL
  *          KC_EFORKED    the handle came through a fork
- *          and on a daemon's channel also KC_ENOENT, KC_EPROTO, KC_ECONNRESET
+ *          and on a daemon's channel also KC_ENOENT, KC_ENOMEM, KC_EPROTO, KC_ECONNRESET
  * Thread:  any.
  * Since:   0.1
  */

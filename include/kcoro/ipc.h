@@ -260,8 +260,8 @@ KC_PUBLIC KC_MUST_CHECK int kc_ipc_chan_destroy(kc_chan_t *ch);
  * @ch:            a handle
  * @ret:           written on success
  *
- * Returns: 0, or KC_EINVAL (NULL or a local channel), KC_ENOENT (gone), KC_EFORKED,
- *          KC_EPROTO, KC_ECONNRESET
+ * Returns: 0, or KC_EINVAL (NULL or a local channel), KC_ENOENT (gone), KC_ENOMEM,
+ *          KC_EFORKED, KC_EPROTO, KC_ECONNRESET
  * Thread:  any.
  * Source:  proto/PROTOCOL.md, "CHAN_INFO"
  * Since:   0.1
@@ -276,7 +276,7 @@ KC_PUBLIC KC_MUST_CHECK int kc_ipc_chan_info(kc_chan_t *ch, struct kc_ipc_chan_i
  * @ret:           written on success
  *
  * Returns: 0, or KC_EINVAL, KC_ENOENT (no such channel, or none this user has any right
- *          to), KC_EFORKED, KC_EPROTO, KC_ECONNRESET
+ *          to), KC_ENOMEM, KC_EFORKED, KC_EPROTO, KC_ECONNRESET
  * Thread:  any.
  * Source:  proto/PROTOCOL.md, "CHAN_INFO"
  * Since:   0.1
@@ -308,7 +308,7 @@ KC_PUBLIC KC_MUST_CHECK int kc_ipc_list(kc_ipc_conn_t *conn,
  * @conn:          a connection
  * @ret:           written on success
  *
- * Returns: 0, or KC_EINVAL (NULL), KC_EFORKED, KC_EPROTO, KC_ECONNRESET
+ * Returns: 0, or KC_EINVAL (NULL), KC_ENOMEM, KC_EFORKED, KC_EPROTO, KC_ECONNRESET
  * Thread:  any.
  * Source:  proto/PROTOCOL.md, "STATS"
  * Since:   0.1
@@ -330,6 +330,7 @@ KC_PUBLIC KC_MUST_CHECK int kc_ipc_stats(kc_ipc_conn_t *conn, struct kc_ipc_daem
  *
  * Returns: as kc_chan_recv_msg_c(), or
  *          KC_ENOTSUP    no daemon's channel
+ *          KC_ENOMEM     no memory
  * Thread:  any.
  * Source:  proto/PROTOCOL.md, "RECV", "TAKEN"
  * Since:   0.1
@@ -368,7 +369,7 @@ KC_PUBLIC KC_MUST_CHECK long kc_chan_recv_leases(kc_chan_t *ch, void *buf, size_
  *          KC_EINVAL     NULL
  *          KC_ENOENT     no such lease: acknowledged before, or lapsed and returned
  *          KC_ENOTSUP    no daemon's channel
- *          KC_EFORKED, KC_EPROTO, KC_ECONNRESET
+ *          KC_ENOMEM, KC_EFORKED, KC_EPROTO, KC_ECONNRESET
  * Thread:  any.
  * Source:  proto/PROTOCOL.md, "ACK"
  * Since:   0.1
@@ -382,7 +383,7 @@ KC_PUBLIC KC_MUST_CHECK int kc_chan_ack(kc_chan_t *ch, const struct kc_lease *le
  * @n:             1..KC_BATCH_MAX
  *
  * Returns: how many were acknowledged, 0..n (the others had lapsed), or KC_EINVAL,
- *          KC_ENOTSUP, KC_EFORKED, KC_EPROTO, KC_ECONNRESET
+ *          KC_ENOTSUP, KC_ENOMEM, KC_EFORKED, KC_EPROTO, KC_ECONNRESET
  * Thread:  any.
  * Source:  proto/PROTOCOL.md, "ACK"
  * Since:   0.1

@@ -119,9 +119,9 @@ KC_PUBLIC uint64_t kc_ledger_lost(const struct kc_ledger *ledger);
  *
  * Returns: 0, or
  *          KC_EINVAL     NULL
- *          KC_ENOENT     the channel was destroyed
- *          KC_ECONNRESET daemon gone
  *          KC_EFORKED    the handle came through a fork
+ *          and on a daemon's channel also KC_ENOENT (destroyed), KC_ENOMEM, KC_EPROTO,
+ *          KC_ECONNRESET
  * Thread:  any.
  * Since:   0.1
  */

@@ -67,6 +67,7 @@ KC_BEGIN_DECLS
  *
  * Returns: the backend's id, 0 or more, or
  *          KC_EINVAL   bad name, or attach or send missing
+ *          KC_ENOMEM   no memory
  *          KC_EEXIST   the name is taken
  *          KC_EDQUOT   KC_ZCOPY_BACKENDS_MAX are registered
  * Thread:  any.
@@ -121,8 +122,14 @@ KC_PUBLIC KC_MUST_CHECK int kc_chan_enable_zero_copy_backend(kc_chan_t *ch, int 
  * @desc:          names the block; copied
  * @timeout_ms:    0 = try once, < 0 = without bound, > 0 = at most so long
  *
- * Returns: 0 (the block is the channel's), or a code of kc_chan_send(), or
+ * Returns: 0 (the block is the channel's), or
+ *          KC_EAGAIN   timeout 0 and full (rendezvous: no receiver waits)
+ *          KC_ETIME    deadline passed
+ *          KC_EPIPE    closed
  *          KC_EINVAL   no descriptor channel, addr NULL or len 0, or the backend refused
+ *          KC_ENOTSUP  the backend cannot hand over such a block
+ *          KC_ENOMEM   no memory
+ *          KC_EFORKED  the handle came through a fork
  * Thread:  any.
  * Since:   0.1
  */
@@ -135,7 +142,12 @@ KC_PUBLIC KC_MUST_CHECK int kc_chan_send_desc(kc_chan_t *ch, const struct kc_zde
  * @ret_desc:      written on success; the block is the caller's
  * @timeout_ms:    0 = try once, < 0 = without bound, > 0 = at most so long
  *
- * Returns: 0, or a code of kc_chan_recv()
+ * Returns: 0, or
+ *          KC_EAGAIN   timeout 0 and empty
+ *          KC_ETIME    deadline passed
+ *          KC_EPIPE    closed and drained
+ *          KC_EINVAL   NULL, or no descriptor channel
+ *          KC_EFORKED  the handle came through a fork
  * Thread:  any.
  * Since:   0.1
  */
