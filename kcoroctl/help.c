@@ -29,14 +29,19 @@ static const char footer[] =
 	"Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon, 4 timed out,\n"
 	"5 closed (recv: and drained). `kcoroctl COMMAND --help` explains a command.\n";
 
-static void options_print(const struct cmd_option *options)
+/* All but `left_out`, which may be NULL. */
+static void options_print(const struct cmd_option *options, const struct cmd_option *left_out)
 {
 	for (const struct cmd_option *o = options; o->name; o++) {
 		char left[80];
 		const char *text = o->help;
-		int n = snprintf(left, sizeof(left), "  %c%c%c--%s%s%s", o->letter ? '-' : ' ',
-				 o->letter ? o->letter : ' ', ' ', o->name, o->what ? " " : "",
-				 o->what ? o->what : "");
+		int n;
+
+		if (o == left_out)
+			continue;
+		n = snprintf(left, sizeof(left), "  %c%c%c--%s%s%s", o->letter ? '-' : ' ',
+			     o->letter ? o->letter : ' ', ' ', o->name, o->what ? " " : "",
+			     o->what ? o->what : "");
 
 		if (n > HELP_COLUMN - 1)
 			printf("%s\n%*s", left, HELP_COLUMN, "");
@@ -69,11 +74,11 @@ void cmd_help(const struct cmd *cmd)
 	printf("%s\n", cmd->help);
 	if (cmd->options->name) {
 		printf("%soptions:%s\n", out_bold(stdout), out_plain(stdout));
-		options_print(cmd->options);
+		options_print(cmd->options, NULL);
 		printf("\n");
 	}
 	printf("%sfor every command:%s\n", out_bold(stdout), out_plain(stdout));
-	options_print(cmd_globals);
+	options_print(cmd_globals, cmd->json ? NULL : &cmd_globals[CMD_GLOBAL_JSON]);
 }
 
 void cmd_help_all(void)
@@ -84,6 +89,6 @@ void cmd_help_all(void)
 	for (size_t i = 0; cmd_table[i]; i++)
 		printf("  %-10s %s\n", cmd_table[i]->name, cmd_table[i]->summary);
 	printf("\n%sfor every command:%s\n", out_bold(stdout), out_plain(stdout));
-	options_print(cmd_globals);
+	options_print(cmd_globals, NULL);
 	printf("\n%s", footer);
 }

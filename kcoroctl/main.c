@@ -52,6 +52,7 @@ const struct cmd *const cmd_table[] = {
 	&cmd_destroy,
 	&cmd_purge,
 	&cmd_session,
+	&cmd_complete,
 	&cmd_help_command,
 	NULL,
 };

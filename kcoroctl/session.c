@@ -31,7 +31,7 @@
 enum { OPT_CONFIG };
 
 static const struct cmd_option options[] = {
-	[OPT_CONFIG] = { "config", 'c', CMD_TEXT, "FILE", "configuration of the daemon" },
+	[OPT_CONFIG] = { "config", 'c', CMD_FILE, "FILE", "configuration of the daemon" },
 	{ NULL },
 };
 

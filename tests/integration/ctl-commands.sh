@@ -90,7 +90,7 @@ balances "and add up"
 does "help" "$ctl" --help
 matches "help teaches" 'kcoroctl make jobs --kind buffered --capacity 1024' "$out"
 same "help is short enough to read" "$(($(wc -l <<< "$out") < 60))" 1
-for command in ping list info stats make send recv close destroy purge session; do
+for command in ping list info stats make send recv close destroy purge session complete; do
 	run "$ctl" --help
 	matches "help names $command" "^  $command " "$out"
 	run "$ctl" "$command" --help
