@@ -246,20 +246,17 @@ static int report(const struct crew *crew, kc_chan_t *queue)
 {
 	struct kc_ipc_chan_info info;
 	const struct kc_ledger *l = &info.ledger;
-	uint64_t dropped, lost;
 	int r = kc_ipc_chan_info(queue, &info);
 
 	if (r != 0)
 		return failed("reading the books", r);
-	dropped = l->dropped_oldest + l->dropped_newest + l->dropped_purged + l->dropped_destroyed;
-	lost = l->lost_consumer + l->lost_daemon;
 	printf("sent %" PRIu64 " = received %" PRIu64 " + queued %" PRIu64 " + leased %" PRIu64
 	       " + conflated %" PRIu64 " + dropped %" PRIu64 " + expired %" PRIu64
 	       " + lost %" PRIu64 "\n",
-	       l->sent, l->received, l->queued, l->leased, l->conflated, dropped, l->expired, lost);
+	       l->sent, l->received, l->queued, l->leased, l->conflated, kc_ledger_dropped(l),
+	       l->expired, kc_ledger_lost(l));
 	printf("redelivered %" PRIu64 "\n", info.redelivered);
-	if (l->sent == crew->jobs && l->received == l->sent &&
-	    l->queued + l->leased + l->conflated + dropped + l->expired + lost == 0)
+	if (l->sent == crew->jobs && l->received == l->sent && kc_ledger_balance(l) == 0)
 		return 0;
 	fprintf(stderr, "worker_queue: not every job was done\n");
 	return 1;

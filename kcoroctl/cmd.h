@@ -75,7 +75,8 @@ struct cmd {
 	const char *help;    /* paragraphs and examples */
 	const struct cmd_option *options;
 	enum cmd_operand operand;
-	bool json; /* --json has a meaning */
+	bool json;  /* --json has a meaning */
+	bool alone; /* --socket has none: no daemon that runs is asked */
 	enum cmd_exit (*run)(struct cmd_call *call);
 };
 
@@ -107,6 +108,8 @@ extern const struct cmd_option cmd_globals[];
 enum cmd_exit cmd_parse(struct cmd_call *call, char **argv);
 /* the first word that is no option begins something that kcoroctl does not read */
 bool cmd_takes_rest(const struct cmd *cmd);
+/* whether a common option has a meaning for cmd; NULL: no command in particular */
+bool cmd_has_global(const struct cmd *cmd, enum cmd_global global);
 /* strictly decimal, min..max; *ret is written on success */
 bool cmd_number(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
 

@@ -113,9 +113,9 @@ static void offer_options(const struct cmd *cmd)
 {
 	for (const struct cmd_option *o = cmd ? cmd->options : NULL; o && o->name; o++)
 		offer("", 0, "--", o->name, o->help);
-	for (const struct cmd_option *o = cmd_globals; o->name; o++) {
-		if (o != &cmd_globals[CMD_GLOBAL_JSON] || !cmd || cmd->json)
-			offer("", 0, "--", o->name, o->help);
+	for (int i = 0; cmd_globals[i].name; i++) {
+		if (cmd_has_global(cmd, (enum cmd_global)i))
+			offer("", 0, "--", cmd_globals[i].name, cmd_globals[i].help);
 	}
 }
 

@@ -316,6 +316,12 @@ static enum cmd_exit word_parse(struct cmd_call *call, char *word)
 	return CMD_DONE;
 }
 
+bool cmd_has_global(const struct cmd *cmd, enum cmd_global global)
+{
+	return !cmd || ((global != CMD_GLOBAL_JSON || cmd->json) &&
+			(global != CMD_GLOBAL_SOCKET || !cmd->alone));
+}
+
 bool cmd_takes_rest(const struct cmd *cmd)
 {
 	return cmd->operand == CMD_OPERAND_COMMAND || cmd->operand == CMD_OPERAND_LINE;
@@ -352,8 +358,11 @@ enum cmd_exit cmd_parse(struct cmd_call *call, char **argv)
 		return CMD_DONE;
 	if (!call->cmd)
 		return cmd_usage(call, "which command? `kcoroctl --help` lists them");
-	if (call->json && !call->cmd->json)
+	if (call->json && !cmd_has_global(call->cmd, CMD_GLOBAL_JSON))
 		return cmd_usage(call, "%s reports nothing that --json could change",
+				 call->cmd->name);
+	if (call->socket && !cmd_has_global(call->cmd, CMD_GLOBAL_SOCKET))
+		return cmd_usage(call, "%s asks no daemon that runs, so --socket would do nothing",
 				 call->cmd->name);
 	return operand_check(call);
 }

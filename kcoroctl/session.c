@@ -392,5 +392,6 @@ const struct cmd cmd_session = {
 		"  kcoroctl session -- sh -c 'kcoroctl make a --kind unlimited; kcoroctl list'\n",
 	.options = options,
 	.operand = CMD_OPERAND_COMMAND,
+	.alone = true,
 	.run = run,
 };
