@@ -20,7 +20,9 @@ const struct cmd cmd_close = {
 	.summary = "close a channel: no more sends",
 	.help = "Later sends are refused. Receivers get what is still in the channel, then learn\n"
 		"that it is closed. Closing again does nothing. Needs the right to send or to\n"
-		"administer.\n",
+		"administer.\n"
+		"\n"
+		"  kcoroctl close jobs\n",
 	.options = options,
 	.operand = CMD_OPERAND_TARGET,
 	.json = true,

@@ -24,7 +24,7 @@ enum cmd_exit {
 
 enum cmd_type {
 	CMD_FLAG,   /* takes no argument */
-	CMD_TEXT,   /* any text */
+	CMD_FILE,   /* the path of a file */
 	CMD_NUMBER, /* decimal, min..max */
 	CMD_SIZE,   /* bytes: decimal with K, M or G behind it, min..max */
 	CMD_MODE,   /* octal, min..max */
@@ -63,6 +63,7 @@ enum cmd_operand {
 	CMD_OPERAND_NAME,    /* a name that need not exist */
 	CMD_OPERAND_WORD,    /* a word that is no channel, may be absent */
 	CMD_OPERAND_COMMAND, /* the rest of the line is a command */
+	CMD_OPERAND_LINE,    /* the rest of the line is one of kcoroctl's own */
 };
 
 struct cmd_call;
@@ -74,7 +75,8 @@ struct cmd {
 	const char *help;    /* paragraphs and examples */
 	const struct cmd_option *options;
 	enum cmd_operand operand;
-	bool json; /* --json has a meaning */
+	bool json;  /* --json has a meaning */
+	bool alone; /* --socket has none: no daemon that runs is asked */
 	enum cmd_exit (*run)(struct cmd_call *call);
 };
 
@@ -89,20 +91,36 @@ struct cmd_call {
 	const char *target;		       /* the operand, NULL if there is none */
 	const char *name;		       /* of the target; NULL if it is an id */
 	uint64_t id;			       /* of the target if name is NULL */
-	char **rest;			       /* of the command line: CMD_OPERAND_COMMAND */
+	char **rest;			       /* of the command line: COMMAND, LINE */
 	kc_ipc_conn_t *conn;
 };
 
 extern const struct cmd cmd_ping, cmd_list, cmd_info, cmd_stats, cmd_make, cmd_send, cmd_recv,
-	cmd_close, cmd_destroy, cmd_purge, cmd_session;
+	cmd_close, cmd_destroy, cmd_purge, cmd_session, cmd_complete;
 
 /* main.c: the commands, NULL at the end */
 extern const struct cmd *const cmd_table[];
 const struct cmd *cmd_find(const char *name);
 
 /* options.c: fills call from argv; on CMD_USAGE the fault has been told */
+enum cmd_global { CMD_GLOBAL_SOCKET, CMD_GLOBAL_JSON, CMD_GLOBAL_HELP, CMD_GLOBAL_VERSION };
 extern const struct cmd_option cmd_globals[];
 enum cmd_exit cmd_parse(struct cmd_call *call, char **argv);
+/* the first word that is no option begins something that kcoroctl does not read */
+bool cmd_takes_rest(const struct cmd *cmd);
+/* whether a common option has a meaning for cmd; NULL: no command in particular */
+bool cmd_has_global(const struct cmd *cmd, enum cmd_global global);
+/* strictly decimal, min..max; *ret is written on success */
+bool cmd_number(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
+
+/* A word that begins with a dash, taken apart. */
+struct cmd_named {
+	const struct cmd_option *option; /* NULL: there is none */
+	bool global;			 /* of every command, not of this one */
+	size_t len;			 /* of its name, dashes included */
+	const char *text;		 /* the argument within the same word, or NULL */
+};
+void cmd_option_named(const struct cmd *cmd, const char *arg, struct cmd_named *ret);
 /* tells a fault in the command line and where to read on; returns CMD_USAGE */
 enum cmd_exit cmd_usage(const struct cmd_call *call, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -20,7 +20,9 @@ const struct cmd cmd_destroy = {
 	.summary = "destroy a channel and free its name",
 	.help = "Closes the channel and frees its name at once. Receivers that are attached may\n"
 		"still get what is in it; what is left when the last of them leaves is dropped.\n"
-		"Needs the right to administer.\n",
+		"Needs the right to administer.\n"
+		"\n"
+		"  kcoroctl destroy jobs\n",
 	.options = options,
 	.operand = CMD_OPERAND_TARGET,
 	.json = true,

@@ -179,6 +179,7 @@ enum cmd_exit cmd_failed(const struct cmd_call *call, const char *doing, int cod
 		cmd_error("cannot %s '%s': a limit is reached%s%s", doing,
 			  call->target ? call->target : "kcorod", *detail ? ": " : "", detail);
 		cmd_hint("the limits are set in the configuration of kcorod");
+		cmd_hint("those without one:  kcorod --print-config");
 		return CMD_FAILED;
 	case KC_ENOTSUP:
 		cmd_error("cannot %s '%s': %s", doing, call->target,

@@ -25,40 +25,49 @@ static const char footer[] =
 	"  seq 1 5 | kcoroctl send jobs\n"
 	"  kcoroctl stats jobs\n"
 	"  kcoroctl close jobs\n"
-	"\n"
+	"\n";
+
+static const char exit_codes[] =
 	"Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon, 4 timed out,\n"
-	"5 closed (recv: and drained). `kcoroctl COMMAND --help` explains a command.\n";
+	"5 closed (recv: and drained).\n";
 
-static void options_print(const struct cmd_option *options)
+static void option_print(const struct cmd_option *o)
 {
-	for (const struct cmd_option *o = options; o->name; o++) {
-		char left[80];
-		const char *text = o->help;
-		int n = snprintf(left, sizeof(left), "  %c%c%c--%s%s%s", o->letter ? '-' : ' ',
-				 o->letter ? o->letter : ' ', ' ', o->name, o->what ? " " : "",
-				 o->what ? o->what : "");
+	char left[80];
+	const char *text = o->help;
+	int n = snprintf(left, sizeof(left), "  %c%c%c--%s%s%s", o->letter ? '-' : ' ',
+			 o->letter ? o->letter : ' ', ' ', o->name, o->what ? " " : "",
+			 o->what ? o->what : "");
 
-		if (n > HELP_COLUMN - 1)
-			printf("%s\n%*s", left, HELP_COLUMN, "");
-		else
-			printf("%-*s", HELP_COLUMN, left);
-		for (;;) {
-			size_t line = strcspn(text, "\n");
+	if (n > HELP_COLUMN - 1)
+		printf("%s\n%*s", left, HELP_COLUMN, "");
+	else
+		printf("%-*s", HELP_COLUMN, left);
+	for (;;) {
+		size_t line = strcspn(text, "\n");
 
-			printf("%.*s\n", (int)line, text);
-			if (!text[line])
-				break;
-			text += line + 1;
-			printf("%*s", HELP_COLUMN, "");
+		printf("%.*s\n", (int)line, text);
+		if (!text[line])
+			break;
+		text += line + 1;
+		printf("%*s", HELP_COLUMN, "");
+	}
+	if (o->type == CMD_WORD) {
+		printf("%*s", HELP_COLUMN, "");
+		for (const struct cmd_word *w = o->words; w->word; w++) {
+			if (!w->alias)
+				printf("%s%s", w == o->words ? "" : ", ", w->word);
 		}
-		if (o->type == CMD_WORD) {
-			printf("%*s", HELP_COLUMN, "");
-			for (const struct cmd_word *w = o->words; w->word; w++) {
-				if (!w->alias)
-					printf("%s%s", w == o->words ? "" : ", ", w->word);
-			}
-			printf("\n");
-		}
+		printf("\n");
+	}
+}
+
+static void globals_print(const struct cmd *cmd)
+{
+	printf("%sfor every command:%s\n", out_bold(stdout), out_plain(stdout));
+	for (int i = 0; cmd_globals[i].name; i++) {
+		if (cmd_has_global(cmd, (enum cmd_global)i))
+			option_print(&cmd_globals[i]);
 	}
 }
 
@@ -69,11 +78,14 @@ void cmd_help(const struct cmd *cmd)
 	printf("%s\n", cmd->help);
 	if (cmd->options->name) {
 		printf("%soptions:%s\n", out_bold(stdout), out_plain(stdout));
-		options_print(cmd->options);
+		for (const struct cmd_option *o = cmd->options; o->name; o++)
+			option_print(o);
 		printf("\n");
 	}
-	printf("%sfor every command:%s\n", out_bold(stdout), out_plain(stdout));
-	options_print(cmd_globals);
+	globals_print(cmd);
+	/* a session ends as its command does, which its own text explains */
+	if (cmd->operand != CMD_OPERAND_COMMAND)
+		printf("\n%s", exit_codes);
 }
 
 void cmd_help_all(void)
@@ -83,7 +95,8 @@ void cmd_help_all(void)
 	printf("%s\n%scommands:%s\n", about, out_bold(stdout), out_plain(stdout));
 	for (size_t i = 0; cmd_table[i]; i++)
 		printf("  %-10s %s\n", cmd_table[i]->name, cmd_table[i]->summary);
-	printf("\n%sfor every command:%s\n", out_bold(stdout), out_plain(stdout));
-	options_print(cmd_globals);
-	printf("\n%s", footer);
+	printf("\n");
+	globals_print(NULL);
+	printf("\n%s%s", footer, exit_codes);
+	printf("\n`kcoroctl COMMAND --help` explains a command.\n");
 }

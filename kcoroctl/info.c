@@ -49,7 +49,10 @@ const struct cmd cmd_info = {
 	.usage = "NAME|@ID",
 	.summary = "say what a channel is",
 	.help = "Kind, bounds, what it holds, who is attached, who owns it and who may what.\n"
-		"With --json also its ledger (see `kcoroctl stats --help`).\n",
+		"With --json also its ledger (see `kcoroctl stats --help`).\n"
+		"\n"
+		"  kcoroctl info jobs\n"
+		"  kcoroctl info jobs --json | jq .length\n",
 	.options = options,
 	.operand = CMD_OPERAND_TARGET,
 	.json = true,

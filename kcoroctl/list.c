@@ -94,7 +94,9 @@ const struct cmd cmd_list = {
 	.name = "list",
 	.usage = "",
 	.summary = "list the channels you have any right to",
-	.help = "In the order of their names. With --json an array, a channel per line:\n"
+	.help = "In the order of their names. With --json an array, a channel per line.\n"
+		"\n"
+		"  kcoroctl list\n"
 		"  kcoroctl list --json | jq -r '.[].name'\n",
 	.options = options,
 	.operand = CMD_OPERAND_NONE,

@@ -33,9 +33,12 @@ static const struct cmd cmd_help_command = {
 	.name = "help",
 	.usage = "[COMMAND]",
 	.summary = "explain a command",
-	.help = "Without COMMAND: what commands there are.\n",
+	.help = "Without COMMAND: what commands there are.\n"
+		"\n"
+		"  kcoroctl help recv                     the same as kcoroctl recv --help\n",
 	.options = no_options,
 	.operand = CMD_OPERAND_WORD,
+	.alone = true,
 	.run = cmd_help_run,
 };
 
@@ -52,6 +55,7 @@ const struct cmd *const cmd_table[] = {
 	&cmd_destroy,
 	&cmd_purge,
 	&cmd_session,
+	&cmd_complete,
 	&cmd_help_command,
 	NULL,
 };

@@ -13,16 +13,14 @@
 
 #include "kcoroctl/cmd.h"
 
-enum { GLOBAL_SOCKET, GLOBAL_JSON, GLOBAL_HELP, GLOBAL_VERSION };
-
 const struct cmd_option cmd_globals[] = {
-	[GLOBAL_SOCKET] = { "socket", 0, CMD_TEXT, "PATH",
+	[CMD_GLOBAL_SOCKET] = { "socket", 0, CMD_FILE, "PATH",
 			    "the daemon's socket (else KCORO_SOCKET, else\n"
 			    "$XDG_RUNTIME_DIR/kcorod/kcorod.sock if it answers, else\n"
 			    "/run/kcorod/kcorod.sock)" },
-	[GLOBAL_JSON] = { "json", 0, CMD_FLAG, NULL, "report in JSON" },
-	[GLOBAL_HELP] = { "help", 'h', CMD_FLAG, NULL, "explain the command" },
-	[GLOBAL_VERSION] = { "version", 'V', CMD_FLAG, NULL, "say the version" },
+	[CMD_GLOBAL_JSON] = { "json", 0, CMD_FLAG, NULL, "report in JSON" },
+	[CMD_GLOBAL_HELP] = { "help", 'h', CMD_FLAG, NULL, "explain the command" },
+	[CMD_GLOBAL_VERSION] = { "version", 'V', CMD_FLAG, NULL, "say the version" },
 	{ NULL },
 };
 
@@ -93,6 +91,13 @@ static bool number_parse(const struct cmd_option *o, const char *s, uint64_t *re
 	return true;
 }
 
+bool cmd_number(const char *s, uint64_t min, uint64_t max, uint64_t *ret)
+{
+	struct cmd_option o = { .type = CMD_NUMBER, .min = min, .max = max };
+
+	return number_parse(&o, s, ret);
+}
+
 /* "@" and hexadecimal digits: an id, never 0 */
 static bool id_parse(const char *s, uint64_t *ret)
 {
@@ -136,7 +141,7 @@ static enum cmd_exit value_set(const struct cmd_call *call, const struct cmd_opt
 
 	switch (o->type) {
 	case CMD_FLAG:
-	case CMD_TEXT:
+	case CMD_FILE:
 		*ret = value;
 		return CMD_DONE;
 	case CMD_NUMBER:
@@ -190,25 +195,33 @@ static const struct cmd_option *option_find(const struct cmd_option *options, co
 	return NULL;
 }
 
-/* One word that begins with a dash, and the next if it is its argument. */
-static enum cmd_exit option_parse(struct cmd_call *call, char **argv, size_t *at)
+void cmd_option_named(const struct cmd *cmd, const char *arg, struct cmd_named *ret)
 {
-	const char *arg = argv[*at];
 	bool letter = arg[1] != '-';
 	const char *name = letter ? arg + 1 : arg + 2;
 	size_t len = letter ? 1 : strcspn(name, "=");
-	const char *text = letter ? (arg[2] ? arg + 2 : NULL) : (name[len] ? name + len + 1 : NULL);
-	const struct cmd_option *o = option_find(cmd_globals, name, len, letter);
-	const struct cmd_option *own = call->cmd ? call->cmd->options : NULL;
+
+	ret->len = (size_t)(name - arg) + len;
+	ret->text = name[len] ? name + len + !letter : NULL;
+	ret->option = option_find(cmd_globals, name, len, letter);
+	ret->global = ret->option != NULL;
+	if (!ret->option && cmd)
+		ret->option = option_find(cmd->options, name, len, letter);
+}
+
+/* One word that begins with a dash, and the next if it is its argument. */
+static enum cmd_exit option_parse(struct cmd_call *call, char **argv, size_t *at)
+{
+	const char *arg = argv[*at], *text;
+	const struct cmd_option *own = call->cmd ? call->cmd->options : NULL, *o;
 	struct cmd_value value, *into = &value;
+	struct cmd_named named;
 	char dashes[64];
 	enum cmd_exit result;
 
-	if (!o && own) {
-		o = option_find(own, name, len, letter);
-		if (o)
-			into = &call->opt[o - own];
-	}
+	cmd_option_named(call->cmd, arg, &named);
+	o = named.option;
+	text = named.text;
 	if (!o) {
 		char allowed[400];
 
@@ -219,7 +232,9 @@ static enum cmd_exit option_parse(struct cmd_call *call, char **argv, size_t *at
 		options_name(cmd_globals, allowed, sizeof(allowed));
 		return cmd_usage(call, "unknown option %s; allowed here are %s", arg, allowed);
 	}
-	snprintf(dashes, sizeof(dashes), "%s%.*s", letter ? "-" : "--", (int)len, name);
+	if (!named.global)
+		into = &call->opt[o - own];
+	snprintf(dashes, sizeof(dashes), "%.*s", (int)named.len, arg);
 	if (o->type == CMD_FLAG && text)
 		return cmd_usage(call, "%s takes no argument", dashes);
 	if (o->type != CMD_FLAG && !text) {
@@ -232,15 +247,15 @@ static enum cmd_exit option_parse(struct cmd_call *call, char **argv, size_t *at
 	if (result != CMD_DONE || into != &value)
 		return result;
 	switch (o - cmd_globals) {
-	case GLOBAL_SOCKET:
+	case CMD_GLOBAL_SOCKET:
 		if (!*text)
 			return cmd_usage(call, "--socket needs a path");
 		call->socket = text;
 		break;
-	case GLOBAL_JSON:
+	case CMD_GLOBAL_JSON:
 		call->json = true;
 		break;
-	case GLOBAL_HELP:
+	case CMD_GLOBAL_HELP:
 		call->help = true;
 		break;
 	default:
@@ -259,6 +274,10 @@ static enum cmd_exit operand_check(struct cmd_call *call)
 	case CMD_OPERAND_COMMAND:
 		if (!call->rest || !call->rest[0])
 			return cmd_usage(call, "which command? It follows --");
+		return CMD_DONE;
+	case CMD_OPERAND_LINE:
+		if (!call->rest || !call->rest[0])
+			return cmd_usage(call, "which words? They follow --");
 		return CMD_DONE;
 	case CMD_OPERAND_MAY:
 		if (!call->target)
@@ -297,12 +316,23 @@ static enum cmd_exit word_parse(struct cmd_call *call, char *word)
 	return CMD_DONE;
 }
 
+bool cmd_has_global(const struct cmd *cmd, enum cmd_global global)
+{
+	return !cmd || ((global != CMD_GLOBAL_JSON || cmd->json) &&
+			(global != CMD_GLOBAL_SOCKET || !cmd->alone));
+}
+
+bool cmd_takes_rest(const struct cmd *cmd)
+{
+	return cmd->operand == CMD_OPERAND_COMMAND || cmd->operand == CMD_OPERAND_LINE;
+}
+
 enum cmd_exit cmd_parse(struct cmd_call *call, char **argv)
 {
 	bool only_words = false;
 
 	for (size_t i = 1; argv[0] && argv[i]; i++) {
-		bool command = call->cmd && call->cmd->operand == CMD_OPERAND_COMMAND;
+		bool command = call->cmd && cmd_takes_rest(call->cmd);
 		enum cmd_exit result;
 
 		if (!only_words && strcmp(argv[i], "--") == 0) {
@@ -328,8 +358,11 @@ enum cmd_exit cmd_parse(struct cmd_call *call, char **argv)
 		return CMD_DONE;
 	if (!call->cmd)
 		return cmd_usage(call, "which command? `kcoroctl --help` lists them");
-	if (call->json && !call->cmd->json)
+	if (call->json && !cmd_has_global(call->cmd, CMD_GLOBAL_JSON))
 		return cmd_usage(call, "%s reports nothing that --json could change",
+				 call->cmd->name);
+	if (call->socket && !cmd_has_global(call->cmd, CMD_GLOBAL_SOCKET))
+		return cmd_usage(call, "%s asks no daemon that runs, so --socket would do nothing",
 				 call->cmd->name);
 	return operand_check(call);
 }

@@ -45,7 +45,9 @@ const struct cmd cmd_ping = {
 	.name = "ping",
 	.usage = "",
 	.summary = "ask whether kcorod answers",
-	.help = "Makes one round trip to the daemon. Exit code 3 if there is none.\n",
+	.help = "Makes one round trip to the daemon, and says how long it took.\n"
+		"\n"
+		"  kcoroctl ping || systemctl start kcorod\n",
 	.options = options,
 	.operand = CMD_OPERAND_NONE,
 	.json = true,

@@ -14,7 +14,9 @@ const struct cmd cmd_purge = {
 	.usage = "NAME|@ID",
 	.summary = "drop what is queued in a channel",
 	.help = "Says how many elements were dropped. Those that somebody holds under a lease\n"
-		"stay with their holder. Needs the right to administer.\n",
+		"stay with their holder. Needs the right to administer.\n"
+		"\n"
+		"  kcoroctl purge jobs\n",
 	.options = options,
 	.operand = CMD_OPERAND_TARGET,
 	.json = true,

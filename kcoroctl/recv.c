@@ -194,10 +194,14 @@ static enum cmd_exit ended(const struct sink *s, int code)
 			return CMD_DONE;
 		cmd_error("'%s' is closed and drained%s", s->info.name,
 			  s->received ? " before all came" : "");
+		cmd_hint("a closed channel stays closed; to use the name again: kcoroctl destroy %s",
+			 s->info.name);
 		break;
 	case KC_EAGAIN:
 	case KC_ETIME:
 		cmd_error("nothing came from '%s' in the time given", s->info.name);
+		cmd_hint("see who sends:            kcoroctl info %s", s->info.name);
+		cmd_hint("to wait without bound, leave --timeout away");
 		break;
 	case KC_ENOTSUP:
 		cmd_error("'%s' hands out elements only under a lease", s->info.name);

@@ -31,7 +31,7 @@
 enum { OPT_CONFIG };
 
 static const struct cmd_option options[] = {
-	[OPT_CONFIG] = { "config", 'c', CMD_TEXT, "FILE", "configuration of the daemon" },
+	[OPT_CONFIG] = { "config", 'c', CMD_FILE, "FILE", "configuration of the daemon" },
 	{ NULL },
 };
 
@@ -392,5 +392,6 @@ const struct cmd cmd_session = {
 		"  kcoroctl session -- sh -c 'kcoroctl make a --kind unlimited; kcoroctl list'\n",
 	.options = options,
 	.operand = CMD_OPERAND_COMMAND,
+	.alone = true,
 	.run = run,
 };

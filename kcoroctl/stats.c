@@ -68,7 +68,11 @@ const struct cmd cmd_stats = {
 		"  sent = received + queued + leased + conflated + dropped + expired + lost\n"
 		"\n"
 		"The JSON has these names; dropped_by and lost_by hold the reasons, balance is\n"
-		"what is missing in the sum.\n",
+		"what is missing in the sum.\n"
+		"\n"
+		"  kcoroctl stats jobs                    one channel\n"
+		"  kcoroctl stats                         all, and the daemon\n"
+		"  kcoroctl stats jobs --json | jq .received\n",
 	.options = options,
 	.operand = CMD_OPERAND_MAY,
 	.json = true,

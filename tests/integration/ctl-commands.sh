@@ -90,7 +90,7 @@ balances "and add up"
 does "help" "$ctl" --help
 matches "help teaches" 'kcoroctl make jobs --kind buffered --capacity 1024' "$out"
 same "help is short enough to read" "$(($(wc -l <<< "$out") < 60))" 1
-for command in ping list info stats make send recv close destroy purge session; do
+for command in ping list info stats make send recv close destroy purge session complete help; do
 	run "$ctl" --help
 	matches "help names $command" "^  $command " "$out"
 	run "$ctl" "$command" --help
@@ -98,6 +98,8 @@ for command in ping list info stats make send recv close destroy purge session; 
 	run "$ctl" help "$command"
 	matches "help of $command" "^usage: kcoroctl $command" "$out"
 	same "help of $command either way" "$by_option" "$out"
+	matches "help of $command has an example" "^  (.* )?kcoroctl $command( |\$)" "$out"
+	matches "help of $command says how it ends" '^(Exit codes: 0 done, |.* The exit status is )' "$out"
 done
 same "version" "$("$ctl" --version)" "kcoroctl $(sed -n 's/^#define KC_VERSION_STRING "\(.*\)"/\1/p' "$KC_SRCDIR/include/kcoro/version.h")"
 expect "output that cannot be written is a failure" 1 sh -c '"$0" list --json > /dev/full' "$ctl"

@@ -31,6 +31,7 @@ refuses "make without a kind" 2 'which kind\? --kind' "$ctl" make jobs
 refuses "make without a capacity" 2 'needs --capacity N' "$ctl" make jobs --kind buffered
 refuses "a capacity where there is none" 2 'only a buffered channel' "$ctl" make jobs --kind unlimited --capacity 5
 refuses "two sorts of elements" 2 'exclude each other' "$ctl" make jobs --kind unlimited --elem-size 8 --max-msg 8
+refuses "--socket for a session" 2 'session asks no daemon that runs' "$ctl" session --socket a -- true
 refuses "--raw with --zero" 2 'exclude each other' "$ctl" send jobs --raw --zero
 refuses "recv --raw with --zero" 2 'exclude each other' "$ctl" recv jobs --raw --zero
 refuses "no channel named" 2 'which channel\?.*kcoroctl list' "$ctl" recv
@@ -88,6 +89,7 @@ refuses "full in between" 4 "1 line was sent" "$ctl" send jobs --timeout 0 < <(s
 refuses "nobody at a rendezvous" 4 "nobody received from 'meet'" "$ctl" send meet --timeout 0 <<< x
 "$ctl" purge jobs > purged
 refuses "nothing came" 4 "nothing came from 'jobs'" "$ctl" recv jobs --timeout 30
+matches "says where to look" 'kcoroctl info jobs' "$err"
 
 # a line too long: 1, and which
 { echo short; printf '%01000d\n%01001d\nmore\n' 1 2; } > lines
@@ -111,6 +113,7 @@ refuses "a raw input of another size" 1 'element 1 has 3 bytes' "$ctl" send fixe
 refuses "send to a closed channel" 5 "'jobs' is closed" "$ctl" send jobs <<< x
 matches "says what to do" 'kcoroctl destroy jobs' "$err"
 refuses "recv from a closed channel" 5 "'jobs' is closed and drained" "$ctl" recv jobs
+matches "says the same" 'kcoroctl destroy jobs' "$err"
 
 # no right: 1, and whose it is. Root may everything, so it takes another user.
 other=(setpriv --reuid=65533 --regid=65533 --clear-groups --inh-caps=-all)
@@ -152,4 +155,5 @@ matches "a key that does not exist is named" 'chanels' "$err"
 printf '{ "limits": { "channels": 1 } }\n' > one.json
 refuses "a limit that is reached is named" 1 "limit is reached.*channels" \
 	"$ctl" session --config one.json -- sh -c '"$0" make a --kind unlimited > made; "$0" make b --kind unlimited' "$ctl"
+matches "and where limits are to be seen" 'kcorod --print-config' "$err"
 finish

@@ -17,7 +17,7 @@ installed() { grep "/$1\$" /kcoro-test/installed | head -n 1; }
 prop() { systemctl show -P "$1" "${2:-kcorod.service}"; }
 state() { echo "$(prop ActiveState)/$(prop SubState)"; }
 # as an ordinary user, who has no right to anything of root's
-ping() { timeout 20 setpriv --reuid 1 --regid 1 --clear-groups "$(installed kcoroctl)" ping 2>&1; }
+ping() { timeout 20 setpriv --reuid 1 --regid 1 --clear-groups "$(installed bin/kcoroctl)" ping 2>&1; }
 status() {
 	"$@" > /kcoro-test/last 2>&1
 	echo $?
