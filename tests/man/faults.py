@@ -117,29 +117,47 @@ def compare_options(where, page, have, want):
             yield f'{where}--{name}: {page} says {have[name]}, the help {want[name]}'
 
 
+EVERYWHERE = 'for every command:'
+
+
 def options(man, kcorod, kcoroctl):
     page, help_text = man['kcorod.8'], said(kcorod, '--help')
     yield from compare_options('kcorod ', page.name, mdoc.options(page.lines('DESCRIPTION')),
                                helped(help_text)[0])
     yield from unmentioned(page, help_text)
     page, help_text = man['kcoroctl.1'], said(kcoroctl, '--help')
-    yield from unmentioned(page, help_text)
-    own, everywhere = help_text.split('for every command:')
-    title = 'Options of every command'
-    yield from compare_options('kcoroctl ', page.name,
-                               mdoc.options(page.subsection('DESCRIPTION', title)),
-                               helped(everywhere)[0])
+    own, everywhere = help_text.split(EVERYWHERE)
     commands = set(re.findall(r'^  (\w+) +\w', own.split('commands:')[1], re.M))
+    helps = {command: said(kcoroctl, 'help', command) for command in sorted(commands)}
+    yield from unmentioned(page, '\n'.join([help_text, *helps.values()]))
+    common = list(page.subsection('DESCRIPTION', 'Options of every command'))
+    yield from compare_options('kcoroctl ', page.name, mdoc.options(common), helped(everywhere)[0])
+    yield from refused(page.name, common, helps)
     described = page.subsections('COMMANDS')
     yield from differ('command', page.name, set(described), commands)
     for command in sorted(commands & set(described)):
         lines = list(page.subsection('COMMANDS', command))
-        help_text = said(kcoroctl, 'help', command).split('for every command:')[0]
-        want, choices = helped(help_text.partition('\noptions:')[2])
+        own = helps[command].split(EVERYWHERE)[0]
+        want, choices = helped(own.partition('\noptions:')[2])
         yield from compare_options(f'{command} ', page.name, mdoc.options(lines), want)
         for word in sorted(choices):
             if not any(line.startswith('.Cm ') and word in mdoc.words(line) for line in lines):
                 yield f'{command}: {page.name} does not say {word}'
+
+
+def refused(page, lines, helps):
+    """Which commands do not take an option that is said to be of every command."""
+    named = {}
+    for line in lines:
+        if line.startswith('.It '):
+            name = next(iter(mdoc.options([line])))
+            named[name] = set()
+        elif line.startswith('.Cm '):
+            named[name].add(mdoc.words(line)[1])
+    for name, have in named.items():
+        want = {command for command, text in helps.items()
+                if name not in helped(text.split(EVERYWHERE)[1])[0]}
+        yield from differ(f'--{name} is refused by', page, have, want)
 
 
 def unmentioned(page, help_text):

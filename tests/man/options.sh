@@ -21,6 +21,11 @@ changed kcoroctl.1 's/^\.Ss purge/.Ss empty/'
 catches "a command left out" '^command purge: not in' options_of "$planted"
 changed kcoroctl.1 '/^\.It Fl -json/d'
 catches "an option of every command left out" '^kcoroctl option --json: not in' options_of "$planted"
+changed kcoroctl.1 '/^Refused by what asks/,/^\.It/s/^\.Cm session$/.Cm complete/'
+catches "a command that refuses an option" '^--socket is refused by session: not in' options_of "$planted"
+catches "a command that takes it" '^--socket is refused by complete: .*no such thing' options_of "$planted"
+changed kcoroctl.1 's/KCORO_COMPLETE_MS/KCORO_MS/'
+catches "a variable of a command left out" '^KCORO_COMPLETE_MS: in a help, not in kcoroctl.1' options_of "$planted"
 changed kcoroctl.1 's/^\.Cm drop-newest/.Cm drop-new/'
 catches "a word left out" '^make: .*does not say drop-newest' options_of "$planted"
 changed kcorod.8 's/^\.It Dv SIGUSR1/.It Dv SIGUSR2/'
