@@ -100,6 +100,15 @@ static void on_stop(int signo, void *arg)
 	kcd_daemon_stop(arg);
 }
 
+/* A terminal that closed, or a wish to have the configuration read again: neither is an end. */
+static void on_hangup(int signo, void *arg)
+{
+	(void)signo;
+	(void)arg;
+	kcd_log(KCD_LOG_NOTICE, NULL,
+		"SIGHUP changes nothing: the configuration is read at the start only");
+}
+
 static void on_dump(int signo, void *arg)
 {
 	(void)signo;
@@ -221,6 +230,8 @@ int kcd_daemon_run(struct kcd_daemon *d)
 
 	if (r == 0)
 		r = kcd_loop_signal(d->loop, SIGINT, on_stop, d);
+	if (r == 0)
+		r = kcd_loop_signal(d->loop, SIGHUP, on_hangup, d);
 	if (r == 0)
 		r = kcd_loop_signal(d->loop, SIGUSR1, on_dump, d);
 	if (r < 0)

@@ -98,7 +98,8 @@ void kcd_options_help(FILE *out)
 	      "  -h, --help            print this, and end\n"
 	      "\n"
 	      "A listening socket passed by systemd (LISTEN_FDS) is used instead of --socket.\n"
-	      "Signals: SIGTERM and SIGINT send out what waits and end; SIGUSR1 logs the state.\n"
+	      "Signals: SIGTERM and SIGINT send out what waits and end; SIGUSR1 logs the state;\n"
+	      "SIGHUP changes nothing, the configuration is read at the start only.\n"
 	      "Environment: KCORO_DEBUG=conn,session,chan,frame or all logs more.\n"
 	      "Exit status: 0 done, 1 failed, 2 usage or configuration.\n",
 	      out);

@@ -250,6 +250,27 @@ static void sigusr1_logs_the_state(void **state)
 	kct_daemon_stop(&d);
 }
 
+static void sighup_is_told_and_ends_nothing(void **state)
+{
+	struct kct_daemon d;
+	struct kct_wire w;
+	uint32_t at;
+
+	(void)state;
+	assert_int_equal(kct_daemon_start(&d, NULL, NULL), 0);
+	kct_wire_hello(&w, d.path);
+	at = kct_make(&w, "kept", KCP_KIND_BUFFERED, 0, 2, 3);
+	assert_int_equal(kct_result_of(&w, kct_send(&w, at, "one", 0)), KCP_OK);
+	assert_int_equal(kill(d.pid, SIGHUP), 0);
+	assert_int_equal(kct_result_of(&w, kct_recv(&w, at, 1, 0, 0)), KCP_OK);
+	kct_wire_bye(&w);
+	assert_int_equal(kill(d.pid, SIGTERM), 0);
+	assert_int_equal(kct_daemon_wait(&d, KCT_WIRE_MS), 0);
+	kct_daemon_log(&d, text, sizeof(text));
+	assert_non_null(strstr(text, "notice: SIGHUP changes nothing: the configuration is read"));
+	kct_daemon_stop(&d);
+}
+
 static void faults_are_logged_with_their_author(void **state)
 {
 	struct kct_daemon d;
@@ -343,6 +364,7 @@ int main(void)
 		KCT_TEST(what_is_not_ours_is_left_alone),
 		KCT_TEST(sigterm_sends_out_what_waits),
 		KCT_TEST(sigusr1_logs_the_state),
+		KCT_TEST(sighup_is_told_and_ends_nothing),
 		KCT_TEST(faults_are_logged_with_their_author),
 		KCT_TEST(who_cannot_be_served_is_told),
 		KCT_TEST(without_descriptors_it_still_answers),
