@@ -18,12 +18,20 @@
 #ifndef KCP_STREAM_H
 #define KCP_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
 #include "proto/buf.h"
 #include "proto/frame.h"
+
+#define KCP_STREAM_FDS 8 /* descriptors that may wait to be passed */
+
+struct kcp_out_fd {
+	int fd;
+	size_t ahead; /* bytes to be written before it */
+};
 
 struct kcp_stream {
 	int fd;
@@ -36,12 +44,17 @@ struct kcp_stream {
 	size_t in_end;
 	size_t in_frame;   /* size of the frame at in_start; 0: not known yet */
 	unsigned in_small; /* reads in a row that needed no more than the small buffer */
+	bool takes_fds;    /* see kcp_stream_take_fds() */
+	bool has_fd;       /* one came: */
+	int in_fd;
 
 	/* output half */
 	struct kcp_buf out; /* see kcp_stream_out() */
 	size_t out_start;   /* bytes of it that are written already */
 	size_t out_max;
 	int out_failed; /* 0, or why nothing can be sent any more */
+	unsigned n_out_fds;
+	struct kcp_out_fd out_fds[KCP_STREAM_FDS];
 };
 
 /*
@@ -54,13 +67,15 @@ struct kcp_stream {
  */
 void kcp_stream_init(struct kcp_stream *stream, int fd, uint32_t max_frame, size_t out_max);
 
-/* Frees the buffers, leaves the descriptor open. NULL is fine. */
+/* Frees the buffers and closes descriptors that came or were to be passed; leaves the
+ * stream's own open. NULL is fine. */
 void kcp_stream_done(struct kcp_stream *stream);
 
 /*
  * kcp_stream_fill - read once
  *
- * Descriptors sent along are dropped by the kernel. Call it when kcp_stream_next() has
+ * Descriptors sent along are dropped by the kernel, unless kcp_stream_take_fds() was
+ * called. Call it when kcp_stream_next() has
  * returned 0: KC_EINVAL if the buffer is full of frames nobody took.
  *
  * Returns the bytes read (at least 1), 0 at the end of the stream, KC_EAGAIN,
@@ -109,6 +124,23 @@ static inline struct kcp_buf *kcp_stream_out(struct kcp_stream *stream)
 /* Write what waits. Returns 0 (nothing waits now), KC_EAGAIN (the socket is full), or
  * KC_ECONNRESET / KC_ENOMEM (the output has ended). */
 int kcp_stream_flush(struct kcp_stream *stream);
+
+/* ---- descriptors beside the frames: stream-fd.c ----------------------------- */
+
+/* From now on a descriptor that comes along is kept, the latest one only. Input half. */
+void kcp_stream_take_fds(struct kcp_stream *stream);
+
+/* The one that came, close-on-exec and now the caller's; KC_ENOENT if none did, or the
+ * process had no room for it. */
+int kcp_stream_fd(struct kcp_stream *stream);
+
+/* Close the one that came, if any. */
+void kcp_stream_drop_fd(struct kcp_stream *stream);
+
+/* Pass fd along with the frame that is built next in kcp_stream_out(). 0, and fd is the
+ * stream's, who closes it; KC_ENOMEM: too many wait already. Where the kernel will pass
+ * no more, the frame goes without it. */
+int kcp_stream_pass_fd(struct kcp_stream *stream, int fd);
 
 /* Bytes that wait. */
 static inline size_t kcp_stream_pending(const struct kcp_stream *stream)
