@@ -39,6 +39,8 @@ void kcd_wait_finish(struct kcd_wait *wait);
 /* First that may be served: its select, if it belongs to one, is not busy. */
 struct kcd_wait *kcd_wait_first(struct kcd_list *queue);
 
+/* May an element of `len` bytes be queued? */
+bool kcd_queue_has_room(const struct kcd_channel *ch, uint64_t len);
 /* Accept from the front of a SEND what fits: how many, 0 if nothing does, or a code. */
 long kcd_queue_accept(struct kcd_channel *ch, struct kcd_wait *wait);
 
@@ -97,6 +99,11 @@ void kcd_attach_update_credit(struct kcd_attach *attach);
 /* Give elements ahead to whoever has credit; ask for them back where others wait. */
 void kcd_channel_give_ahead(struct kcd_channel *ch);
 void kcd_channel_recall(struct kcd_channel *ch);
+
+/* --- bell.c --- */
+
+/* Let those bells ring that have reason to. */
+void kcd_channel_ring(struct kcd_channel *ch);
 
 /* --- offer.c --- */
 

@@ -77,8 +77,7 @@ struct kcd_wait *kcd_wait_first(struct kcd_list *queue)
 	return NULL;
 }
 
-/* May an element of `len` bytes be queued? */
-static bool queue_has_room(const struct kcd_channel *ch, uint64_t len)
+bool kcd_queue_has_room(const struct kcd_channel *ch, uint64_t len)
 {
 	uint64_t places = kcd_channel_len(ch) + ch->n_reserved;
 
@@ -177,7 +176,7 @@ static enum room queue_make_room(struct kcd_channel *ch, uint32_t len)
 		kcd_channel_drop_queued(ch, &ch->ledger.conflated);
 		return ROOM_YES;
 	}
-	while (!queue_has_room(ch, len)) {
+	while (!kcd_queue_has_room(ch, len)) {
 		if (queue_serve_receivers(ch))
 			continue;
 		if (ch->opts.overflow == KCP_OVERFLOW_DROP_NEWEST)
@@ -245,7 +244,7 @@ static bool queue_serve_senders(struct kcd_channel *ch)
 		if (wait->offer) {
 			/* A policy that drops always has room in the end. */
 			if (ch->opts.overflow == KCP_OVERFLOW_BLOCK &&
-			    !queue_has_room(ch, wait->elems_len))
+			    !kcd_queue_has_room(ch, wait->elems_len))
 				break;
 			kcd_offer_place(wait);
 			moved = true;
@@ -325,6 +324,8 @@ void kcd_channel_pump(struct kcd_channel *ch)
 	kcd_channel_recall(ch);
 	queue_dismiss(ch);
 	ch->pumping = false;
+	if (!kcd_list_empty(&ch->silent_receivers) || !kcd_list_empty(&ch->silent_senders))
+		kcd_channel_ring(ch);
 }
 
 void kcd_channel_hold(struct kcd_channel *ch)
@@ -346,6 +347,7 @@ static int elems_check(const struct kcd_channel *ch, struct kcd_wait *wait)
 
 	wait->why = "ELEMENTS is no whole number of elements";
 	wait->n = 0;
+	wait->first_len = ch->opts.elem_size;
 	if (ch->opts.elem_size) {
 		if (left == 0 || left % ch->opts.elem_size != 0 ||
 		    left / ch->opts.elem_size > KCP_BATCH_MAX)
@@ -364,6 +366,8 @@ static int elems_check(const struct kcd_channel *ch, struct kcd_wait *wait)
 			return KC_EINVAL;
 		if (wait->n == 0 && len > ch->opts.max_msg)
 			return KC_EMSGSIZE;
+		if (wait->n == 0)
+			wait->first_len = len;
 		left -= (size_t)(pos - before);
 		wait->n++;
 	}
