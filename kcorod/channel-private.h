@@ -106,6 +106,11 @@ void kcd_attach_update_credit(struct kcd_attach *attach);
 void kcd_channel_give_ahead(struct kcd_channel *ch);
 void kcd_channel_recall(struct kcd_channel *ch);
 
+/* --- bell.c --- */
+
+/* Let those bells ring that have reason to. */
+void kcd_channel_ring(struct kcd_channel *ch);
+
 /* --- offer.c --- */
 
 /* Bound how long a wait may stay engaged. */

@@ -77,6 +77,8 @@ struct kcd_channel *kcd_channel_new(const struct kcd_channel_options *opts,
 	kcd_list_init(&ch->engaged);
 	kcd_list_init(&ch->attachments);
 	kcd_list_init(&ch->creditors);
+	kcd_list_init(&ch->silent_senders);
+	kcd_list_init(&ch->silent_receivers);
 	return ch;
 }
 
@@ -222,6 +224,7 @@ void kcd_attach_init(struct kcd_attach *attach, struct kcd_channel *ch)
 	attach->next_delivery = 1;
 	attach->suspended = attach->recalling = attach->recall_vain = false;
 	attach->in_hand = attach->in_hand_bytes = 0;
+	attach->send_bell = attach->recv_bell = NULL;
 	kcd_list_append(&ch->attachments, &attach->link);
 	ch->n_attached++;
 	if (attach->roles & KCP_ROLE_RECEIVER)

@@ -14,6 +14,7 @@
  *   settle.c    what clients say of it
  *   credit.c    elements given ahead and asked back
  *   offer.c     offers to selects, and rendezvous between two of them
+ *   bell.c      who is to hear when a try would find something
  *
  * Rules that hold between calls:
  * - main queue = numbers [head, tail), all live. Below head an element is live
@@ -39,6 +40,7 @@
 #include "proto/wire.h"
 
 struct kcd_attach;
+struct kcd_bell;
 struct kcd_channel;
 struct kcd_delivery;
 struct kcd_wait;
@@ -61,6 +63,8 @@ struct kcd_channel_ops {
 	void (*claimed)(struct kcd_wait *wait, bool ok);
 	/* Destroyed and the last attachment gone: the channel may be freed after this turn. */
 	void (*gone)(struct kcd_channel *ch);
+	/* A bell rings. */
+	void (*ring)(struct kcd_bell *bell);
 	/* May elements be given ahead to this attachment now (its output is not clogged)? */
 	bool (*may_give)(struct kcd_attach *attach);
 };
@@ -105,6 +109,7 @@ struct kcd_channel {
 	struct kcd_list attachments; /* kcd_attach */
 	uint32_t n_attached, n_senders, n_receivers;
 	struct kcd_list creditors; /* kcd_attach with credit, in turn */
+	struct kcd_list silent_senders, silent_receivers; /* kcd_bell */
 	bool closed, destroyed, gone;
 	bool pumping, pump_again;
 	unsigned held; /* see kcd_channel_hold() */
@@ -132,6 +137,7 @@ struct kcd_attach {
 	bool recall_vain;         /* had nothing to spare: not asked again until it took some */
 	uint64_t in_hand;         /* elements of the latest TAKEN, see kcd_attach_progress() */
 	uint64_t in_hand_bytes;
+	struct kcd_bell *send_bell, *recv_bell; /* or NULL */
 };
 
 enum kcd_delivery_state {
@@ -190,6 +196,7 @@ struct kcd_wait {
 	size_t elems_len;
 	uint32_t n; /* elements */
 	const struct kcd_lender *lender; /* of the memory elems is in, as long as that; or NULL */
+	uint32_t first_len; /* bytes of the first; set by kcd_channel_send() */
 
 	/* RECV */
 	uint32_t max;
@@ -317,6 +324,31 @@ struct kcd_delivery *kcd_attach_find(struct kcd_attach *attach, uint64_t first);
 void kcd_attach_recalled(struct kcd_attach *attach);
 
 void kcd_attach_credit(struct kcd_attach *attach, uint32_t credit);
+
+/* --- bell.c --- */
+
+/*
+ * Rings when a try of its attachment would find something, and then is left alone until
+ * a try found nothing. Whenever no call into the channel is under way: it has rung, or a
+ * try would find nothing.
+ */
+struct kcd_bell {
+	struct kcd_list link; /* channel->silent_..., while it has not rung */
+	struct kcd_attach *attach;
+	bool send;     /* for sends; else for receives */
+	bool rung;
+	uint32_t need; /* send: bytes of the element there must be room for */
+};
+
+/* Hang up a bell, which may ring at once; take it down again. */
+void kcd_bell_hang(struct kcd_bell *bell, struct kcd_attach *attach, bool send);
+void kcd_bell_take_down(struct kcd_bell *bell);
+
+/* A try of its attachment found nothing; of a send, for an element of `need` bytes. */
+void kcd_bell_silence(struct kcd_bell *bell, uint32_t need);
+
+/* Ring now, whatever the channel says. */
+void kcd_bell_ring(struct kcd_bell *bell);
 
 /* --- offer.c --- */
 

@@ -45,6 +45,7 @@ static const struct field fields[] = {
 	{ "limits", "channels", NUMBER, AT(channels), 1, 1000000, 65536 },
 	{ "limits", "attachments", NUMBER, AT(attachments), 1, 1000000, 4096 },
 	{ "limits", "requests", NUMBER, AT(requests), 16, KCP_REQUESTS_MAX, 4096 },
+	{ "limits", "descriptors", NUMBER, AT(descriptors), 0, 1000000, 4096 },
 	{ "limits", "message", NUMBER, AT(message), 1024, KCP_MSG_MAX, MIB },
 	{ "limits", "channel_bytes", NUMBER, AT(channel_bytes), 65536, TIB, 256 * MIB },
 	{ "limits", "bytes", NUMBER, AT(bytes), MIB, TIB, 1024 * MIB },
@@ -52,6 +53,7 @@ static const struct field fields[] = {
 	{ "limits", "output_max", NUMBER, AT(output_max), 65536, 1024 * MIB, 16 * MIB },
 	{ "user_limits", "connections", NUMBER, AT(user_connections), 1, 1000000, 1024 },
 	{ "user_limits", "channels", NUMBER, AT(user_channels), 1, 1000000, 16384 },
+	{ "user_limits", "descriptors", NUMBER, AT(user_descriptors), 0, 1000000, 1024 },
 	{ "user_limits", "bytes", NUMBER, AT(user_bytes), 65536, TIB, 512 * MIB },
 	{ "user_limits", "buffers", NUMBER, AT(user_buffers), MIB, TIB, 256 * MIB },
 };

@@ -38,6 +38,7 @@ struct kcd_config {
 	uint64_t channels;      /* destroyed ones that somebody still drains included */
 	uint64_t attachments;   /* of one session */
 	uint64_t requests;      /* of one session: waiting, and replies not confirmed */
+	uint64_t descriptors;   /* kept to wake clients that wait on theirs */
 	uint64_t message;       /* bytes of the largest message */
 	uint64_t channel_bytes; /* bytes one channel may be made for */
 	uint64_t bytes;         /* held for all channels and waiting sends */
@@ -46,6 +47,7 @@ struct kcd_config {
 
 	uint64_t user_connections; /* the same for each uid */
 	uint64_t user_channels;
+	uint64_t user_descriptors;
 	uint64_t user_bytes;
 	uint64_t user_buffers; /* bytes of all its connections' input and output buffers */
 };

@@ -323,6 +323,24 @@ void kcd_conn_sent(struct kcd_conn *conn, size_t at)
 		kcd_list_append(&conn->daemon->dirty, &conn->dirty);
 }
 
+int kcd_conn_pass(struct kcd_conn *conn, int fd)
+{
+	if (!kcd_conn_out(conn))
+		return KC_ENOMEM;
+	if (kcp_stream_pass_fd(&conn->stream, fd) == 0)
+		return 0;
+	/* Many in one turn; perhaps the client takes some of them now. */
+	(void)kcp_stream_flush(&conn->stream);
+	return kcp_stream_pass_fd(&conn->stream, fd);
+}
+
+void kcd_conn_overflow(struct kcd_conn *conn)
+{
+	conn->overflowed = true;
+	if (kcd_list_empty(&conn->dirty))
+		kcd_list_append(&conn->daemon->dirty, &conn->dirty);
+}
+
 bool kcd_conn_may_give(struct kcd_conn *conn)
 {
 	if (kcd_conn_out(conn) &&

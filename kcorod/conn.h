@@ -75,6 +75,13 @@ void kcd_conn_charge(struct kcd_conn *conn, unsigned n);
 struct kcp_buf *kcd_conn_out(struct kcd_conn *conn);
 void kcd_conn_sent(struct kcd_conn *conn, size_t at);
 
+/* Pass a descriptor along with the frame that is written next; it is closed then. 0, or
+ * KC_ENOMEM and it stays the caller's. */
+int kcd_conn_pass(struct kcd_conn *conn, int fd);
+
+/* The client does not take what it asked for: cut it off at the end of the turn. */
+void kcd_conn_overflow(struct kcd_conn *conn);
+
 /* Is there room for elements that nobody asked for? */
 bool kcd_conn_may_give(struct kcd_conn *conn);
 

@@ -91,6 +91,8 @@ void kcd_channel_give_ahead(struct kcd_channel *ch)
 				continue;
 			gave = true;
 			kcd_attach_update_credit(attach);
+			if (attach->recv_bell)
+				kcd_bell_ring(attach->recv_bell);
 			while (records-- > 0) {
 				struct kcd_list *next = d->link.next;
 

@@ -143,11 +143,12 @@ void kcd_daemon_stop(struct kcd_daemon *d)
 
 /* ---- life ------------------------------------------------------------------- */
 
-/* A connection costs two descriptors: its socket and its process. */
+/* A connection costs two descriptors: its socket and its process. Those kept to wake
+ * clients come on top. */
 static void raise_descriptors(struct kcd_daemon *d)
 {
 	struct rlimit limit;
-	uint64_t need = d->config.connections * 2 + FDS_EXTRA;
+	uint64_t need = d->config.connections * 2 + d->config.descriptors + FDS_EXTRA;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
@@ -157,9 +158,9 @@ static void raise_descriptors(struct kcd_daemon *d)
 	}
 	if (limit.rlim_cur < need)
 		kcd_log(KCD_LOG_WARNING, NULL,
-			"limits.connections is %" PRIu64 ", but only %" PRIu64
-			" descriptors are allowed (RLIMIT_NOFILE)",
-			d->config.connections, (uint64_t)limit.rlim_cur);
+			"limits.connections and limits.descriptors need %" PRIu64
+			" descriptors, but only %" PRIu64 " are allowed (RLIMIT_NOFILE)",
+			need, (uint64_t)limit.rlim_cur);
 }
 
 int kcd_daemon_new(const struct kcd_config *config, struct kcd_daemon **ret)

@@ -40,6 +40,7 @@ struct kcd_daemon {
 	struct kcd_budget bytes;
 	struct kcd_map sessions;  /* by the first half of their tokens */
 	uint64_t connections;     /* suspended sessions included */
+	uint64_t descriptors;     /* kept to wake clients */
 	uint32_t max_frame;
 
 	struct kcd_list conns;    /* kcd_conn, all of them */

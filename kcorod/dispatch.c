@@ -39,6 +39,7 @@ static const struct method {
 			     KCP_RIGHT_SEND | KCP_RIGHT_ADMIN },
 	[KCP_CHAN_DESTROY] = { kcd_do_chan_destroy, KEPT | NAMED, 0, KCP_RIGHT_ADMIN },
 	[KCP_CHAN_PURGE] = { kcd_do_chan_purge, KEPT | NAMED, 0, KCP_RIGHT_ADMIN },
+	[KCP_CHAN_WATCH] = { kcd_do_chan_watch, ATTACHED, 0, 0 },
 	[KCP_SEND] = { kcd_do_send, KEPT | ATTACHED, KCP_ROLE_SENDER, KCP_RIGHT_SEND },
 	[KCP_RECV] = { kcd_do_recv, KEPT | ATTACHED, KCP_ROLE_RECEIVER, KCP_RIGHT_RECV },
 	[KCP_TAKEN] = { kcd_do_taken, KEPT | ATTACHED, 0, 0 },

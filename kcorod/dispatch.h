@@ -61,6 +61,9 @@ void kcd_do_chan_close(struct kcd_call *call);
 void kcd_do_chan_destroy(struct kcd_call *call);
 void kcd_do_chan_purge(struct kcd_call *call);
 
+/* method-watch.c */
+void kcd_do_chan_watch(struct kcd_call *call);
+
 /* method-stats.c */
 void kcd_do_chan_list(struct kcd_call *call);
 void kcd_do_chan_info(struct kcd_call *call);

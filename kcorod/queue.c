@@ -190,6 +190,8 @@ void kcd_channel_pump(struct kcd_channel *ch)
 	kcd_channel_recall(ch);
 	queue_dismiss(ch);
 	ch->pumping = false;
+	if (!kcd_list_empty(&ch->silent_receivers) || !kcd_list_empty(&ch->silent_senders))
+		kcd_channel_ring(ch);
 }
 
 void kcd_channel_hold(struct kcd_channel *ch)
@@ -211,6 +213,7 @@ static int elems_check(const struct kcd_channel *ch, struct kcd_wait *wait)
 
 	wait->why = "ELEMENTS is no whole number of elements";
 	wait->n = 0;
+	wait->first_len = ch->opts.elem_size;
 	if (ch->opts.elem_size) {
 		if (left == 0 || left % ch->opts.elem_size != 0 ||
 		    left / ch->opts.elem_size > KCP_BATCH_MAX)
@@ -230,6 +233,8 @@ static int elems_check(const struct kcd_channel *ch, struct kcd_wait *wait)
 			return KC_EINVAL;
 		if (wait->n == 0 && len > ch->opts.max_msg)
 			return KC_EMSGSIZE;
+		if (wait->n == 0)
+			wait->first_len = len;
 		left -= (size_t)(pos - before);
 		wait->n++;
 	}

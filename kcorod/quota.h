@@ -28,6 +28,7 @@ struct kcd_user {
 	uint32_t refs;
 	uint64_t connections; /* suspended sessions included */
 	uint64_t channels;
+	uint64_t descriptors; /* kept to wake clients */
 	struct kcd_budget bytes;
 	struct kcd_budget buffers;
 

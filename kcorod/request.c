@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kcorod/notifier.h"
 #include "kcorod/output.h"
 #include "kcoro/error.h"
 #include "libkcoro-client/port/kcoro_port.h"
@@ -303,6 +304,22 @@ static void answer_elements(struct kcd_request *req, uint32_t n)
 	kcd_output_recv(req, att, first);
 }
 
+/* A try found nothing. Whoever waits for one to find something hears of that from here on,
+ * and knows by RINGS what it heard before. */
+static void answer_again(struct kcd_request *req)
+{
+	const struct kcd_wait *wait = &req->wait;
+	struct kcd_attachment *att = kcd_attachment_of(wait->attach);
+	struct kcd_notifier *notifier = wait->send ? att->send_notifier : att->recv_notifier;
+	struct kcp_buf *buf = begin(req, KC_EAGAIN, NULL);
+
+	if (notifier)
+		kcp_put_u64(buf, KCP_T_RINGS, notifier->rings);
+	kcd_request_answer(req, buf);
+	if (notifier)
+		kcd_bell_silence(&notifier->bell, wait->first_len);
+}
+
 void kcd_request_answer_moved(struct kcd_request *req, long n)
 {
 	struct kcp_buf *buf;
@@ -321,6 +338,9 @@ void kcd_request_answer_moved(struct kcd_request *req, long n)
 	} else if (n == KC_EDQUOT && req->wait.why) {
 		snprintf(detail, sizeof(detail), "%s is used up", req->wait.why);
 		buf = begin(req, KC_EDQUOT, detail);
+	} else if (n == KC_EAGAIN) {
+		answer_again(req);
+		return;
 	} else {
 		buf = begin(req, (int)n, n == KC_EINVAL ? req->wait.why : NULL);
 	}

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "kcorod/notifier.h"
 #include "kcorod/output.h"
 #include "kcorod/request.h"
 #include "kcoro/error.h"
@@ -128,6 +129,7 @@ static void suspend(struct kcd_session *session)
 	KCD_LIST_EACH (att, safe, &session->attached, struct kcd_attachment, link) {
 		each_wait(att, kcd_wait_suspend);
 		kcd_attach_suspend(&att->attach);
+		kcd_notifiers_ring(att);
 	}
 }
 
@@ -265,6 +267,7 @@ void kcd_attachment_free(struct kcd_attachment *att)
 
 void kcd_attachment_end(struct kcd_attachment *att, int code, bool died)
 {
+	kcd_notifiers_free(att);
 	while (!kcd_list_empty(&att->requests))
 		kcd_request_fail(KCD_LIST_FIRST(&att->requests, struct kcd_request,
 						of_attachment),
@@ -345,5 +348,6 @@ const struct kcd_channel_ops kcd_session_ops = {
 	.offer = on_offer,
 	.claimed = on_claimed,
 	.gone = on_gone,
+	.ring = kcd_notifier_ring,
 	.may_give = on_may_give,
 };

@@ -24,6 +24,8 @@
 #include "kcorod/timer.h"
 #include "proto/buf.h"
 
+struct kcd_notifier;
+
 struct kcd_session {
 	struct kcd_daemon *daemon;
 	struct kcd_map_node node; /* daemon->sessions */
@@ -57,6 +59,7 @@ struct kcd_attachment {
 	struct kcd_session *session;
 	uint32_t number;
 	struct kcd_list requests; /* kcd_request.of_attachment: waiting ones */
+	struct kcd_notifier *send_notifier, *recv_notifier; /* or NULL */
 	uint64_t seen;            /* while RESUME is carried out: highest delivery seen */
 	struct kcd_corpse corpse;
 };

@@ -18,6 +18,7 @@
 
 #include "kcoro/error.h"
 #include "libkcoro-client/port/kcoro_port.h"
+#include "proto/stream-fd.h"
 
 #define STREAM_SMALL ((size_t)16 << 10)
 #define STREAM_GULP ((size_t)64 << 10)
@@ -71,6 +72,7 @@ void kcp_stream_done(struct kcp_stream *stream)
 	KC_FREE(stream->pieces);
 	stream->pieces = NULL;
 	stream->cap_pieces = 0;
+	kcp_fds_done(stream);
 }
 
 /* ---- input ----------------------------------------------------------------- */
@@ -125,8 +127,6 @@ static int stream_make_room(struct kcp_stream *stream)
 int kcp_stream_fill(struct kcp_stream *stream)
 {
 	struct iovec iov;
-	/* no room for control messages: the kernel closes descriptors sent along */
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 	int r = stream_make_room(stream);
 
@@ -136,9 +136,7 @@ int kcp_stream_fill(struct kcp_stream *stream)
 	iov.iov_len = stream->in_cap - stream->in_end;
 	if (iov.iov_len > STREAM_READ_MAX)
 		iov.iov_len = STREAM_READ_MAX;
-	do {
-		n = recvmsg(stream->fd, &msg, MSG_DONTWAIT);
-	} while (n < 0 && errno == EINTR);
+	n = kcp_fds_read(stream, &iov);
 	if (n < 0) {
 		if (errno == EAGAIN) {
 			if (!stream->in_end && stream->in_cap > STREAM_KEEP)
@@ -228,7 +226,10 @@ static ssize_t stream_write(struct kcp_stream *stream, const struct iovec *iov, 
 	ssize_t written;
 
 	do {
-		written = sendmsg(stream->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (stream->n_out_fds)
+			written = kcp_fds_write(stream, iov[0].iov_base, iov[0].iov_len);
+		else
+			written = sendmsg(stream->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (written < 0 && errno == EINTR);
 	if (written >= 0)
 		return written;

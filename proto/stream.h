@@ -19,6 +19,7 @@
 #ifndef KCP_STREAM_H
 #define KCP_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -35,6 +36,13 @@ struct kcp_piece {
 	void *arg;
 };
 
+#define KCP_STREAM_FDS 8 /* descriptors that may wait to be passed */
+
+struct kcp_out_fd {
+	int fd;
+	size_t ahead; /* bytes to be written before it */
+};
+
 struct kcp_stream {
 	int fd;
 
@@ -48,6 +56,9 @@ struct kcp_stream {
 	unsigned in_small; /* reads in a row that needed no more than the small buffer */
 	size_t in_large;   /* size of the latest large frame; 0: they have become rare */
 	unsigned in_since; /* frames since then */
+	bool takes_fds;    /* see kcp_stream_take_fds() */
+	bool has_fd;       /* one came: */
+	int in_fd;
 
 	/* output half */
 	struct kcp_buf out; /* see kcp_stream_out() */
@@ -57,6 +68,8 @@ struct kcp_stream {
 	struct kcp_piece *pieces; /* lent bytes between those of `out`, in their order */
 	unsigned n_pieces, cap_pieces;
 	size_t lent; /* bytes of all pieces */
+	unsigned n_out_fds;
+	struct kcp_out_fd out_fds[KCP_STREAM_FDS];
 };
 
 /*
@@ -69,13 +82,15 @@ struct kcp_stream {
  */
 void kcp_stream_init(struct kcp_stream *stream, int fd, uint32_t max_frame, size_t out_max);
 
-/* Frees the buffers, leaves the descriptor open. NULL is fine. */
+/* Frees the buffers and closes descriptors that came or were to be passed; leaves the
+ * stream's own open. NULL is fine. */
 void kcp_stream_done(struct kcp_stream *stream);
 
 /*
  * kcp_stream_fill - read once
  *
- * Descriptors sent along are dropped by the kernel. Call it when kcp_stream_next() has
+ * Descriptors sent along are dropped by the kernel, unless kcp_stream_take_fds() was
+ * called. Call it when kcp_stream_next() has
  * returned 0: KC_EINVAL if the buffer is full of frames nobody took.
  *
  * Returns the bytes read (at least 1), 0 at the end of the stream, KC_EAGAIN,
@@ -155,6 +170,23 @@ int kcp_stream_frame_end(struct kcp_stream *stream, size_t at);
 /* Write what waits. Returns 0 (nothing waits now), KC_EAGAIN (the socket is full), or
  * KC_ECONNRESET / KC_ENOMEM (the output has ended). */
 int kcp_stream_flush(struct kcp_stream *stream);
+
+/* ---- descriptors beside the frames: stream-fd.c ----------------------------- */
+
+/* From now on a descriptor that comes along is kept, the latest one only. Input half. */
+void kcp_stream_take_fds(struct kcp_stream *stream);
+
+/* The one that came, close-on-exec and now the caller's; KC_ENOENT if none did, or the
+ * process had no room for it. */
+int kcp_stream_fd(struct kcp_stream *stream);
+
+/* Close the one that came, if any. */
+void kcp_stream_drop_fd(struct kcp_stream *stream);
+
+/* Pass fd along with the frame that is built next in kcp_stream_out(). 0, and fd is the
+ * stream's, who closes it; KC_ENOMEM: too many wait already. Where the kernel will pass
+ * no more, the frame goes without it. */
+int kcp_stream_pass_fd(struct kcp_stream *stream, int fd);
 
 /* Bytes that wait. */
 static inline size_t kcp_stream_pending(const struct kcp_stream *stream)

@@ -30,6 +30,7 @@ enum kcp_type {
 	KCP_CHAN_CLOSE = 21,
 	KCP_CHAN_DESTROY = 22,
 	KCP_CHAN_PURGE = 23,
+	KCP_CHAN_WATCH = 24,
 	KCP_SEND = 32,
 	KCP_RECV = 33,
 	KCP_TAKEN = 34,
@@ -91,8 +92,9 @@ enum kcp_tlv_type {
 	KCP_T_GID = 0x0028,
 	KCP_T_STATISTICS = 0x0029,
 	KCP_T_REQUESTS_MAX = 0x002a,
+	KCP_T_RINGS = 0x002b,
 };
-#define KCP_TLV_KNOWN_MAX 0x2a /* highest number, bit 15 aside */
+#define KCP_TLV_KNOWN_MAX 0x2b /* highest number, bit 15 aside */
 
 /* KCP_T_FLAGS */
 #define KCP_F_LEASE 0x01u

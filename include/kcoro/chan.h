@@ -65,6 +65,10 @@ enum kc_drop_reason {
 #define KC_CHAN_AUTO_CLOSE 1u  /* close when the last sender detaches (daemon's channels) */
 #define KC_CHAN_LEASE_ONLY 2u  /* plain receives are refused: KC_ENOTSUP (daemon's channels) */
 
+/* Directions: kc_chan_fd(); the roles of kcoro/ipc.h */
+#define KC_SENDER 1u
+#define KC_RECEIVER 2u
+
 /* kc_chan_capabilities() */
 #define KC_CHAN_CAP_ZERO_COPY 1u /* a zero-copy backend is bound */
 #define KC_CHAN_CAP_PTR 2u       /* elements are descriptors */
@@ -456,6 +460,74 @@ KC_PUBLIC void kc_chan_destroy(kc_chan_t *ch);
  * Since:   0.1
  */
 KC_PUBLIC long kc_chan_len(kc_chan_t *ch);
+
+/**
+ * kc_chan_fd() - a descriptor that is readable when a try would find something
+ * @ch:            a channel
+ * @direction:     KC_RECEIVER or KC_SENDER, one of them
+ *
+ * For programs with an event loop of their own (poll, epoll, libevent): wait for it to be
+ * readable (POLLIN, in both directions), then call the channel with timeout 0 until that
+ * gives KC_EAGAIN.
+ *
+ *	struct pollfd p = { .fd = kc_chan_fd(ch, KC_RECEIVER), .events = POLLIN };
+ *	for (;;) {
+ *		while ((r = kc_chan_recv(ch, &v, 0)) == 0)
+ *			use(v);
+ *		if (r != KC_EAGAIN)          // KC_EPIPE: closed and drained
+ *			break;
+ *		poll(&p, 1, -1);             // beside the program's own descriptors
+ *	}
+ *
+ * With KC_RECEIVER it is readable when a receive with timeout 0 would not give KC_EAGAIN:
+ * there is an element, or the channel is closed and drained, or there is an error to hear
+ * of. With KC_SENDER it is the same for a send: there is room, or the channel is closed, or
+ * there is an error. It never misses, and may be readable once too often: only a try that
+ * gave KC_EAGAIN makes it unreadable, until something changes. Reading all there is
+ * with blocking or batch calls is fine; the next try finds nothing, and that is all.
+ * Whoever stops before KC_EAGAIN finds it readable again at once.
+ *
+ * The same descriptor each time, the handle's own, closed by kc_chan_destroy(). Do nothing
+ * with it but wait: who reads from it, writes to it, changes its flags or closes it breaks
+ * the promise. Nothing is paid for it before it is asked for.
+ *
+ * Kinds. KC_RENDEZVOUS: readable for KC_RECEIVER while a sender waits in a call, for
+ * KC_SENDER while a receiver does; so of two sides one has to wait in a call, since two that
+ * only try never meet. KC_CONFLATED: always readable for KC_SENDER, as are channels that
+ * drop what does not fit. KC_UNLIMITED: as KC_BUFFERED, full at its bytes.
+ *
+ * Messages. For KC_SENDER, "room" is room for a message as long as the one refused last by
+ * KC_EAGAIN (before there was one: for an empty message). So try first, then wait; and
+ * threads that send messages of different lengths by tries need a handle each.
+ *
+ * Batches, leases and descriptor calls with timeout 0 count as the plain ones do.
+ *
+ * Threads. Several may wait on the descriptor of one handle: all wake, some get KC_EAGAIN.
+ * With handles of their own each has a descriptor of its own. A descriptor can be waited on
+ * while calls on the handle are under way.
+ *
+ * A daemon's channel: elements given ahead (credit) make it readable too. When the
+ * connection breaks, it becomes readable, and the next try connects again, which may take
+ * as long as an outage does. When the session is lost it is readable for good (poll()
+ * reports POLLHUP as well), and tries give KC_ECONNRESET.
+ *
+ * fork: the child inherits the descriptor but not the handle, and must leave it alone; it
+ * is closed on exec.
+ *
+ * Returns: the descriptor, 0 or more, or
+ *          KC_EINVAL     NULL, or no such direction
+ *          KC_ENOMEM     no descriptor is left, here or in the daemon
+ *          KC_EFORKED    the handle came through a fork
+ *          and on a daemon's channel also
+ *          KC_EACCES     the right is missing, or opened without the role
+ *          KC_EDQUOT     too many descriptors of this user or of all; the detail names the
+ *                        limit
+ *          KC_ENOTSUP    the daemon is too old for this
+ *          KC_EPIPE, KC_EPROTO, KC_ECONNRESET
+ * Thread:  any.
+ * Since:   0.1
+ */
+KC_PUBLIC KC_MUST_CHECK int kc_chan_fd(kc_chan_t *ch, unsigned direction);
 
 /**
  * kc_chan_capabilities() - what this channel can do

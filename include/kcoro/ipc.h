@@ -38,9 +38,7 @@
  * opens with credit should therefore keep receiving.
  */
 
-/* kc_ipc_open_options.roles */
-#define KC_SENDER 1u
-#define KC_RECEIVER 2u
+/* kc_ipc_open_options.roles: KC_SENDER and KC_RECEIVER of kcoro/chan.h, or */
 #define KC_OBSERVER 4u /* neither: may look, close, purge and destroy as its rights allow */
 
 #define KC_NAME_MAX 255u          /* bytes of a channel's name */

@@ -55,6 +55,8 @@ static int local_new(kc_chan_t **ret, const struct kc_chan_options *opts)
 	lc->on_drop = o.on_drop;
 	lc->on_drop_arg = o.on_drop_arg;
 	KC_MUTEX_INIT(&lc->lock);
+	kci_bell_init(&lc->send_bell);
+	kci_bell_init(&lc->recv_bell);
 	kci_queue_init(&lc->queue, o.elem_size);
 	kci_list_init(&lc->senders);
 	kci_list_init(&lc->receivers);
@@ -110,6 +112,7 @@ static int local_close(kc_chan_t *ch)
 	kci_after_init(&after, lc);
 	KC_MUTEX_LOCK(&lc->lock);
 	close_locked(lc, &after);
+	kci_local_ring(lc);
 	KC_MUTEX_UNLOCK(&lc->lock);
 	kci_after_run(lc, &after, NULL);
 	return 0;
@@ -137,6 +140,7 @@ static long local_purge(kc_chan_t *ch)
 	KC_MUTEX_LOCK(&lc->lock);
 	purged = queue_take_all(lc, &lc->ledger.dropped_purged);
 	kci_local_refill(lc, &after);
+	kci_local_ring(lc);
 	KC_MUTEX_UNLOCK(&lc->lock);
 	n = (long)purged.len;
 	kci_after_run(lc, &after, NULL);
@@ -187,6 +191,8 @@ static void local_destroy(kc_chan_t *ch)
 	if (lc->zcopy && lc->zcopy->detach)
 		lc->zcopy->detach(lc->zcopy_state);
 	kci_queue_done(&lc->queue);
+	kci_bell_done(&lc->send_bell);
+	kci_bell_done(&lc->recv_bell);
 	KC_MUTEX_DESTROY(&lc->lock);
 	KC_FREE(lc);
 }
@@ -218,4 +224,5 @@ static const struct kci_chan_ops local_ops = {
 	.len = local_len,
 	.snapshot = local_snapshot,
 	.destroy = local_destroy,
+	.fd = kci_local_fd,
 };

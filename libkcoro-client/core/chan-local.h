@@ -4,7 +4,8 @@
  *
  * One lock guards everything below it. chan-queue.c stores, chan-move.c decides
  * where an element goes (a waiting receiver, the queue, nowhere), chan-wait.c
- * blocks the calling thread, chan-local.c makes, closes and destroys.
+ * blocks the calling thread, chan-local.c makes, closes and destroys, and
+ * chan-local-fd.c wakes who waits on a descriptor.
  *
  * Invariants whenever the lock is free:
  * - a receiver waits only while the queue is empty and no sender waits;
@@ -21,6 +22,13 @@
 #include "libkcoro-client/core/list.h"
 #include "libkcoro-client/core/waiter.h"
 #include "libkcoro-client/port/kcoro_port.h"
+
+/* What wakes who waits on a descriptor for a try of one direction to find something. */
+struct kci_bell {
+	int fd; /* an eventfd; -1: nobody asked */
+	bool rung;
+	size_t need; /* sends: bytes of the element there must be room for */
+};
 
 struct kci_local {
 	struct kc_chan head;
@@ -40,6 +48,8 @@ struct kci_local {
 	struct kc_ledger ledger; /* queued is the queue's len */
 	uint64_t bytes_sent;
 	uint64_t bytes_received;
+	bool watched; /* one of these was asked for */
+	struct kci_bell send_bell, recv_bell;
 };
 
 /* One call while it is at work; lies in the caller's frame, and on the list of
@@ -76,6 +86,22 @@ void kci_local_put(struct kci_local *lc, struct kci_op *op, struct kci_after *af
 void kci_local_take(struct kci_local *lc, struct kci_op *op, struct kci_after *after);
 /* There may be room: those who wait to send, in order. */
 void kci_local_refill(struct kci_local *lc, struct kci_after *after);
+
+bool kci_local_fits(const struct kci_local *lc, size_t len);
+
+/* chan-local-fd.c */
+void kci_bell_init(struct kci_bell *bell);
+void kci_bell_done(struct kci_bell *bell);
+int kci_local_fd(kc_chan_t *ch, unsigned direction);
+/* Under the lock, at the end of whatever may have changed something. */
+void kci_local_ring_watched(struct kci_local *lc);
+static inline void kci_local_ring(struct kci_local *lc)
+{
+	if (lc->watched)
+		kci_local_ring_watched(lc);
+}
+/* Under the lock: op was a try, and found nothing. */
+void kci_local_silence(struct kci_local *lc, const struct kci_op *op);
 
 /* chan-wait.c, without the lock */
 long kci_local_send(kc_chan_t *ch, const struct kci_send *send);

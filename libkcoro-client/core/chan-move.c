@@ -97,7 +97,7 @@ static void hand_over(struct kci_local *lc, struct kci_op *from, struct kci_op *
 
 /* ---- the queue ----------------------------------------------------------- */
 
-static bool fits(const struct kci_local *lc, size_t len)
+bool kci_local_fits(const struct kci_local *lc, size_t len)
 {
 	return lc->queue.len < lc->capacity &&
 	       (lc->max_bytes == 0 || len <= lc->max_bytes - lc->queue.bytes);
@@ -144,7 +144,7 @@ static bool enqueue(struct kci_local *lc, struct kci_op *op, struct kci_after *a
 	size_t len;
 	const void *elem = next_elem(lc, op, &len);
 
-	if (!fits(lc, len) && !evicts) {
+	if (!kci_local_fits(lc, len) && !evicts) {
 		if (lc->overflow == KC_OVERFLOW_DROP_NEWEST) {
 			drop_newest(lc, op, after);
 			return true;
@@ -155,7 +155,7 @@ static bool enqueue(struct kci_local *lc, struct kci_op *op, struct kci_after *a
 		op->code = KC_ENOMEM;
 		return false;
 	}
-	while (!fits(lc, len)) {
+	while (!kci_local_fits(lc, len)) {
 		if (!evict(lc, after)) {
 			op->code = KC_ENOMEM;
 			return false;

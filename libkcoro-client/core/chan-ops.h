@@ -58,6 +58,8 @@ struct kci_chan_ops {
 	/* Everything but kind, elem_size, capabilities and the failures, which are
 	 * filled in already. */
 	int (*snapshot)(kc_chan_t *ch, struct kc_chan_snapshot *ret);
+	/* kc_chan_fd() of one direction: the descriptor, or a KC_E* code. */
+	int (*fd)(kc_chan_t *ch, unsigned direction);
 	/* End every wait, kci_chan_wait_idle(), free. */
 	void (*destroy)(kc_chan_t *ch);
 	/* Daemon's channels only; NULL elsewhere and the caller gets KC_ENOTSUP.

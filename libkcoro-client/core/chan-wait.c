@@ -77,6 +77,7 @@ static int wait_for_completion(struct kci_local *lc, struct kci_op *op, uint64_t
 	kci_list_remove(&op->link);
 	/* it may have been a sender whose message did not fit and that held up others */
 	kci_local_refill(lc, &after);
+	kci_local_ring(lc);
 	KC_MUTEX_UNLOCK(&lc->lock);
 	kci_after_run(lc, &after, NULL);
 	return r;
@@ -120,12 +121,14 @@ long kci_local_send(kc_chan_t *ch, const struct kci_send *send)
 	waits = op.done == 0 && op.code == 0;
 	if (waits && send->timeout_ms == 0) {
 		op.code = KC_EAGAIN;
+		kci_local_silence(lc, &op);
 		waits = false;
 	}
 	if (waits) {
 		kci_waiter_init(&op.waiter);
 		kci_list_append(&lc->senders, &op.link);
 	}
+	kci_local_ring(lc);
 	KC_MUTEX_UNLOCK(&lc->lock);
 	kci_after_run(lc, &after, op.send);
 	if (waits) {
@@ -156,12 +159,14 @@ long kci_local_recv(kc_chan_t *ch, struct kci_recv *recv)
 		waits = false;
 	} else if (waits && recv->timeout_ms == 0) {
 		op.code = KC_EAGAIN;
+		kci_local_silence(lc, &op);
 		waits = false;
 	}
 	if (waits) {
 		kci_waiter_init(&op.waiter);
 		kci_list_append(&lc->receivers, &op.link);
 	}
+	kci_local_ring(lc);
 	KC_MUTEX_UNLOCK(&lc->lock);
 	kci_after_run(lc, &after, NULL);
 	if (waits) {

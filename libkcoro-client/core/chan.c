@@ -226,6 +226,20 @@ long kc_chan_len(kc_chan_t *ch)
 	return kci_result(r);
 }
 
+int kc_chan_fd(kc_chan_t *ch, unsigned direction)
+{
+	int r = kci_chan_enter(ch);
+
+	if (r < 0)
+		return (int)kci_result(r);
+	if (direction == KC_SENDER || direction == KC_RECEIVER)
+		r = ch->ops->fd(ch, direction);
+	else
+		r = kci_fail(KC_EINVAL, "direction is %#x; KC_SENDER or KC_RECEIVER", direction);
+	kci_chan_leave(ch);
+	return (int)kci_result(r);
+}
+
 unsigned kc_chan_capabilities(kc_chan_t *ch)
 {
 	unsigned capabilities;

@@ -66,12 +66,18 @@ static int put_messages(struct kci_call *call, const struct kci_send *op, size_t
 	return 0;
 }
 
+struct sending {
+	struct kci_schan *sc;
+	size_t n; /* elements in the frame */
+};
+
 static int on_sent(struct kci_call *call, struct kcp_args *args, int code)
 {
-	const size_t *n = call->arg;
+	struct sending *s = call->arg;
 
-	(void)args;
-	return code == 0 && (call->count < 1 || call->count > *n) ? KC_EPROTO : 0;
+	if (code == KC_EAGAIN)
+		kci_notify_silence(&s->sc->send_notify, kcp_num(args, KCP_T_RINGS, 0));
+	return code == 0 && (call->count < 1 || call->count > s->n) ? KC_EPROTO : 0;
 }
 
 long kci_schan_send(kc_chan_t *ch, const struct kci_send *op)
@@ -80,6 +86,7 @@ long kci_schan_send(kc_chan_t *ch, const struct kci_send *op)
 	int saved = kci_conn_lock(sc->conn);
 	size_t max = sc->conn->hello.max_frame - SEND_OVERHEAD;
 	size_t n = op->n < room(sc) ? op->n : room(sc);
+	struct sending s = { .sc = sc };
 	uint8_t *block = NULL;
 	struct kci_call call;
 	size_t bytes;
@@ -97,8 +104,9 @@ long kci_schan_send(kc_chan_t *ch, const struct kci_send *op)
 		kcp_put_head(&call.head, KCP_T_ELEMENTS, n * sc->elem_size);
 		kci_call_extra(&call, op->elems, n * sc->elem_size);
 	}
+	s.n = n;
 	call.on_reply = on_sent;
-	call.arg = &n;
+	call.arg = &s;
 	if (r == 0)
 		r = kci_call_run_locked(&call, op->token);
 	r = r == 0 ? (long)call.count : kci_schan_code(sc, &call, r, op->timeout_ms);

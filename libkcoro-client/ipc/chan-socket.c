@@ -52,6 +52,20 @@ struct kci_schan *kci_schan_find(kc_ipc_conn_t *conn, uint32_t attach)
 	return NULL;
 }
 
+void kci_schans_hang_up(kc_ipc_conn_t *conn)
+{
+	for (size_t i = 0; i < KCI_CONN_BUCKETS; i++) {
+		struct kci_list *bucket = &conn->chans[i];
+
+		for (struct kci_list *l = bucket->next; l != bucket; l = l->next) {
+			struct kci_schan *sc = KC_CONTAINER_OF(l, struct kci_schan, link);
+
+			kci_notify_hang_up(&sc->send_notify);
+			kci_notify_hang_up(&sc->recv_notify);
+		}
+	}
+}
+
 long kci_schan_code(const struct kci_schan *sc, const struct kci_call *call, long r,
 		    long timeout_ms)
 {
@@ -157,6 +171,8 @@ static void schan_destroy(kc_chan_t *ch)
 	kci_list_remove(&sc->recalled);
 	kci_ahead_done(&sc->ahead);
 	kci_conn_unlock(conn, saved);
+	kci_notify_done(&sc->send_notify);
+	kci_notify_done(&sc->recv_notify);
 	KC_FREE(sc);
 	kci_conn_leave(conn);
 }
@@ -169,6 +185,7 @@ const struct kci_chan_ops kci_schan_ops = {
 	.len = schan_len,
 	.snapshot = schan_snapshot,
 	.destroy = schan_destroy,
+	.fd = kci_schan_fd,
 	.ack = kci_schan_ack,
 	.nack = kci_schan_nack,
 	.extend = kci_schan_extend,
@@ -276,6 +293,8 @@ static int attach(kc_ipc_conn_t *conn, const char *name, uint64_t id,
 	kci_list_init(&sc->provisional);
 	kci_list_init(&sc->recalled);
 	kci_ahead_init(&sc->ahead, &conn->frames);
+	kci_notify_init(&sc->send_notify);
+	kci_notify_init(&sc->recv_notify);
 
 	kci_call_init(&call, conn, opts ? KCP_CHAN_MAKE : KCP_CHAN_OPEN);
 	if (name)

@@ -9,6 +9,7 @@
 #include "libkcoro-client/ipc/ahead.h"
 #include "libkcoro-client/ipc/call.h"
 #include "libkcoro-client/ipc/conn.h"
+#include "libkcoro-client/ipc/notify.h"
 
 struct kci_schan {
 	struct kc_chan chan; /* first: see core/chan-ops.h */
@@ -42,6 +43,7 @@ struct kci_schan {
 	uint32_t n_lease_receiving; /* of them for leases, on a handle that is not `lease` */
 	struct kci_list recalled;   /* on conn->recalls */
 	uint32_t recall;	    /* elements wanted back */
+	struct kci_notify send_notify, recv_notify;
 };
 
 extern const struct kci_chan_ops kci_schan_ops;
@@ -54,6 +56,9 @@ static inline struct kci_schan *kci_schan_of(kc_chan_t *ch)
 
 /* The attached handle of this number, or NULL. */
 struct kci_schan *kci_schan_find(kc_ipc_conn_t *conn, uint32_t attach);
+
+/* The connection has ended: whoever waits on a descriptor of its handles is to hear of it. */
+void kci_schans_hang_up(kc_ipc_conn_t *conn);
 
 /* The failure r of a SEND or RECV as its caller gets it: the daemon's word for "detached
  * meanwhile" is CANCELED or NOENT, and a timed call whose time was up when it had to be

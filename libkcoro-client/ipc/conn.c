@@ -15,6 +15,7 @@
 #include "libkcoro-client/core/cancel.h"
 #include "libkcoro-client/core/detail.h"
 #include "libkcoro-client/ipc/call.h"
+#include "libkcoro-client/ipc/chan-socket.h"
 #include "libkcoro-client/ipc/debug.h"
 
 int kci_conn_new(kc_ipc_conn_t **ret)
@@ -31,6 +32,7 @@ int kci_conn_new(kc_ipc_conn_t **ret)
 	conn->process = kci_process_id();
 	atomic_init(&conn->refs, 1);
 	KC_MUTEX_INIT(&conn->lock);
+	KC_MUTEX_INIT(&conn->watch_lock);
 	kcp_stream_init(&conn->stream, -1, KCI_FRAME_MAX, KCI_OUT_MAX);
 	kci_list_init(&conn->waiting);
 	kci_list_init(&conn->outbox);
@@ -59,6 +61,7 @@ void kci_conn_unref(kc_ipc_conn_t *conn)
 	kci_frames_done(&conn->frames);
 	(void)close(conn->wake_fd);
 	KC_MUTEX_DESTROY(&conn->lock);
+	KC_MUTEX_DESTROY(&conn->watch_lock);
 	KC_FREE(conn);
 }
 
@@ -120,6 +123,7 @@ void kci_conn_end(kc_ipc_conn_t *conn, int code, const char *words)
 	kcp_stream_keep_lent(&conn->stream);
 	fail_requests(conn, &conn->outbox);
 	fail_requests(conn, &conn->sent);
+	kci_schans_hang_up(conn);
 	for (struct kci_list *l = conn->waiting.next; l != &conn->waiting; l = l->next)
 		kci_wait_ready(KC_CONTAINER_OF(l, struct kci_wait, link));
 	kci_conn_wake(conn);

@@ -96,6 +96,9 @@ struct kc_ipc_conn {
 	struct kci_list chans[KCI_CONN_BUCKETS]; /* kci_schan, by attachment */
 	struct kci_list recalls;		 /* kci_schan with a RECALL to answer */
 	struct kci_frames frames;
+	bool watching; /* a CHAN_WATCH is under way, by who has watch_lock */
+
+	KC_MUTEX_T watch_lock; /* taken before lock */
 };
 
 /* Somebody waiting. Lives in the waiting thread's frame. */

@@ -93,6 +93,9 @@ static void hand_out(kc_ipc_conn_t *conn)
 		dispatch(conn, &header, payload);
 	if (r < 0)
 		kci_conn_fail(conn, KC_EPROTO, "kcorod broke the protocol: %s", why);
+	/* only the reply to CHAN_WATCH has a descriptor, and that is awaited */
+	if (!conn->watching)
+		kcp_stream_drop_fd(&conn->stream);
 }
 
 /* For ppoll(): NULL is for ever. */

@@ -100,6 +100,8 @@ static int on_recv(struct kci_call *call, struct kcp_args *args, int code)
 	struct kci_marks marks = { 0 };
 
 	receiving_end(rc);
+	if (code == KC_EAGAIN && sc->ahead.n == 0)
+		kci_notify_silence(&sc->recv_notify, kcp_num(args, KCP_T_RINGS, 0));
 	if (code == KC_EMSGSIZE) {
 		rc->op->needed = (size_t)kcp_num(args, KCP_T_NEEDED, 0);
 		return rc->op->needed ? 0 : KC_EPROTO;

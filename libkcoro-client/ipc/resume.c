@@ -142,6 +142,7 @@ static int attempt(kc_ipc_conn_t *conn, int fd, bool *ret_retry)
 	int r;
 
 	kcp_stream_init(&stream, fd, KCI_FRAME_MAX, KCI_OUT_MAX);
+	kcp_stream_take_fds(&stream);
 	r = kci_handshake_hello(conn, &stream, conn->grace_until, &hello, ret_retry);
 	/* its place among the connections may be held by the one that broke */
 	if (r == KC_EDQUOT)

@@ -42,7 +42,7 @@ layers() {
 	layer libkcoro-client/ipc "$pub|proto/|libkcoro-client/(core|ipc|port)/" none
 	layer kcorod "$pub|proto/|kcorod/|$port" 'event2/|json-c/|systemd/'
 	layer kcoroctl "$pub|kcoroctl/" 'json-c/'
-	layer examples "$pub|examples/" none
+	layer examples "$pub|examples/" 'event2/'
 }
 folders() {
 	local f
@@ -63,6 +63,8 @@ plant proto/a.h '#  include <json-c/json.h>'
 catches "json-c in the protocol" 'a.h:1: .* may not' layers "$planted"
 plant kcoroctl/a.c '#include "libkcoro-client/port/kcoro_port.h"'
 catches "the command line using internals" 'a.c:1: .* may not' layers "$planted"
+plant examples/a.c '#include <json-c/json.h>'
+catches "an example using what users need not have" 'examples/a.c:1: .* may not' layers "$planted"
 plant include/kcoro/a.h '#include "proto/wire.h"'
 catches "a public header using internals" 'a.h:1: .* may not' layers "$planted"
 plant libkcoro-client/ipc/a.c '/* why */ #include <pthread.h>'

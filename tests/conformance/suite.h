@@ -76,5 +76,6 @@ const struct CMUnitTest *batch_tests(size_t *ret_n);
 const struct CMUnitTest *close_tests(size_t *ret_n);
 const struct CMUnitTest *argument_tests(size_t *ret_n);
 const struct CMUnitTest *drop_tests(size_t *ret_n);
+const struct CMUnitTest *fd_tests(size_t *ret_n);
 
 #endif

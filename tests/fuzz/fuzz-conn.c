@@ -227,6 +227,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(d->sessions.n == 0);
 	MUST(kcd_list_empty(&d->conns));
 	MUST(d->connections == 0);
+	MUST(d->descriptors == 0);
 	check_books();
 	d = kcd_daemon_free(d);
 	return 0;

@@ -4,6 +4,8 @@
 One thread drives one session: whoever waits for a reply reads all that comes. Nothing here waits
 without a deadline: a daemon that does not answer makes the test fail instead of hang.
 """
+import os
+import select
 import socket
 import time
 
@@ -41,6 +43,8 @@ class Connection:
         self.sock.settimeout(PATIENCE)
         self.sock.connect(path)
         self.buffer = b''
+        self.descriptors = []  # that came along with frames (section 2)
+        self.blind = False  # give no room for them
         self.max_frame = wire.DEFAULT_MAX_FRAME
 
     def write(self, data):
@@ -59,7 +63,9 @@ class Connection:
                 raise Late('nothing came in time')
             self.sock.settimeout(left)
             try:
-                data = self.sock.recv(1 << 18)
+                data, fds, _, _ = socket.recv_fds(self.sock, 1 << 18, 0 if self.blind else 1,
+                                                  socket.MSG_CMSG_CLOEXEC)
+                self.descriptors += fds
             except TimeoutError:
                 raise Late('nothing came in time') from None
             except ConnectionResetError:
@@ -100,8 +106,48 @@ class Connection:
         except OSError:
             pass  # the daemon was first
         frames = self.drain()
-        self.sock.close()
+        self.close()
         return frames
+
+    def close(self):
+        self.sock.close()
+        while self.descriptors:
+            os.close(self.descriptors.pop())
+
+
+class Bell:
+    """A descriptor to wait on (section 8.1)."""
+
+    def __init__(self, fd, rings):
+        self.sock, self.taken = socket.socket(fileno=fd), rings
+
+    def heard(self, within=PATIENCE):
+        """Whether it is readable, or becomes so."""
+        return bool(select.select([self.sock], [], [], within)[0])
+
+    def silent(self):
+        return not self.heard(0)
+
+    def silence(self, reply):
+        """Take out what rang before the daemon answered AGAIN."""
+        rings = reply.get('RINGS')
+        while self.taken < rings:
+            data = self.sock.recv(rings - self.taken, socket.MSG_DONTWAIT)
+            if not data:
+                return
+            self.taken += len(data)
+
+    def waiting(self):
+        """How many bytes lie in it."""
+        try:
+            return len(self.sock.recv(4096, socket.MSG_DONTWAIT | socket.MSG_PEEK))
+        except BlockingIOError:
+            return 0
+
+    def hung_up(self, within=PATIENCE):
+        poll = select.poll()
+        poll.register(self.sock, 0)  # POLLHUP is always told
+        return bool(poll.poll(within * 1000))
 
     def close(self):
         self.sock.close()
@@ -393,6 +439,11 @@ class Attachment:
         self.untaken |= {d.number for d in self._note(frame)}
 
     # ---- calls
+
+    def watch(self, role):
+        """CHAN_WATCH: its Bell."""
+        reply = self.session.must('CHAN_WATCH', ATTACH=self.number, ROLES=role)
+        return Bell(self.session.conn.descriptors.pop(0), reply.get('RINGS'))
 
     def elements(self, items):
         return b''.join(items) if self.elem_size else wire.pack_messages(items)

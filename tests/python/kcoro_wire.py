@@ -92,6 +92,7 @@ TLVS = {
     'GID': (0x0028, 'u32'),
     'STATISTICS': (0x0029, 'stats'),
     'REQUESTS_MAX': (0x002a, 'u32'),
+    'RINGS': (0x002b, 'u64'),
 }
 NAMES = {number: name for name, (number, _) in TLVS.items()}
 
@@ -126,6 +127,7 @@ _MESSAGES = [
     (21, 'CHAN_CLOSE', 'C', 'NAME|CHAN_ID', ''),
     (22, 'CHAN_DESTROY', 'C', 'NAME|CHAN_ID', ''),
     (23, 'CHAN_PURGE', 'C', 'NAME|CHAN_ID', 'COUNT'),
+    (24, 'CHAN_WATCH', 'C', 'ATTACH ROLES', 'RINGS'),
     (32, 'SEND', 'C', 'ATTACH ELEMENTS TIMEOUT_MS? FLAGS? GROUP?', 'COUNT'),
     (33, 'RECV', 'C', 'ATTACH COUNT? SPACE? TIMEOUT_MS? FLAGS? LEASE_MS? GROUP?',
      'COUNT DELIVERY ELEMENTS DELIVERED_BEFORE? FLAGS?'),
@@ -144,7 +146,7 @@ _MESSAGES = [
 ]
 TYPES = {name: number for number, name, *_ in _MESSAGES}
 # these replies tell of no effect: their seq is 0 (section 5.2)
-NOT_KEPT = {'HELLO', 'RESUME', 'PING', 'CHAN_LIST', 'CHAN_INFO', 'STATS'}
+NOT_KEPT = {'HELLO', 'RESUME', 'PING', 'CHAN_LIST', 'CHAN_INFO', 'CHAN_WATCH', 'STATS'}
 
 
 class Rules:
@@ -188,7 +190,8 @@ def _rules():
             table[{'C': 'request', 'N': 'notice', 'E': 'event'}[form], number] = Rules(tlvs)
         if reply is not None:
             table['reply', number] = Rules('RESULT DETAIL? ' + reply)
-            more = {'HELLO': ' VERSION_MIN? VERSION_MAX?', 'RECV': ' NEEDED?'}
+            more = {'HELLO': ' VERSION_MIN? VERSION_MAX?', 'RECV': ' NEEDED? RINGS?',
+                    'SEND': ' RINGS?'}
             table['failure', number] = Rules('RESULT DETAIL?' + more.get(name_of(number), ''))
     return table
 

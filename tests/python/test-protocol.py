@@ -12,6 +12,7 @@ import cases_bytes  # noqa: F401 (importing a module of cases adds them)
 import cases_session  # noqa: F401
 import cases_channels  # noqa: F401
 import cases_elements  # noqa: F401
+import cases_watch  # noqa: F401
 import cases_rendezvous  # noqa: F401
 import cases_leases  # noqa: F401
 import cases_offers  # noqa: F401

@@ -90,6 +90,12 @@ static bool on_may_give(struct kcd_attach *attach)
 	return c->n_given < SIM_GIVEN_MAX / 2;
 }
 
+static void on_ring(struct kcd_bell *bell)
+{
+	assert_true(bell->rung);
+	KCD_CONTAINER(bell, struct sim_bell, bell)->rings++;
+}
+
 static const struct kcd_channel_ops ops = {
 	.done = on_done,
 	.give = on_give,
@@ -97,6 +103,7 @@ static const struct kcd_channel_ops ops = {
 	.offer = on_offer,
 	.claimed = on_claimed,
 	.gone = on_gone,
+	.ring = on_ring,
 	.may_give = on_may_give,
 };
 

@@ -25,6 +25,11 @@ struct sim_client {
 	bool recalled;
 };
 
+struct sim_bell {
+	struct kcd_bell bell;
+	unsigned rings;
+};
+
 struct sim_wait {
 	struct kcd_wait wait;
 	struct sim_client *client;

@@ -2,7 +2,8 @@
 /*
  * The channel engine under random calls from eight clients: every element that was
  * accepted is, in the end, received exactly once, dropped and counted, or lost with
- * a consumer that died; the books balance after every step. The seed is printed;
+ * a consumer that died; the books balance after every step; and whoever listens to a
+ * bell misses nothing. The seed is printed;
  * KC_SEED repeats a run.
  */
 #include <setjmp.h>
@@ -26,6 +27,12 @@ static struct sim sim;
 static struct sim_client clients[CLIENTS];
 static struct sim_wait waits[CLIENTS][WAITS];
 static struct kcd_group groups[CLIENTS];
+static struct listener {
+	struct sim_bell bells[2]; /* for receives, for sends */
+	struct sim_wait probe[2]; /* tries */
+	bool probing[2];
+} listeners[CLIENTS];
+static unsigned n_silenced, n_heard;
 static uint8_t taken[VALUES]; /* how often each value was received for good */
 static uint64_t next_value, n_taken;
 static unsigned seed;
@@ -108,8 +115,67 @@ static void step_settle(unsigned i)
 	case 4:
 		if (kcd_attach_return(&c->attach, number, 1))
 			sim_forget(c, k);
+		kcd_channel_pump(sim.ch); /* as behind a whole RETURN */
 		break;
 	}
+}
+
+static void hang_bells(unsigned i)
+{
+	for (int send = 0; send < 2; send++)
+		kcd_bell_hang(&listeners[i].bells[send].bell, &clients[i].attach, send);
+}
+
+static void take_bells_down(unsigned i)
+{
+	for (int send = 0; send < 2; send++) {
+		kcd_bell_take_down(&listeners[i].bells[send].bell);
+		sim_cancel(&listeners[i].probe[send]);
+		listeners[i].probing[send] = false;
+	}
+}
+
+/* As kcorod does with the answer to a try. */
+static void probe_ended(struct listener *l, int send)
+{
+	struct kcd_bell *bell = &l->bells[send].bell;
+
+	if (l->probe[send].pending)
+		return;
+	l->probing[send] = false;
+	if (l->probe[send].result != KC_EAGAIN)
+		return;
+	kcd_bell_silence(bell, sizeof(uint64_t));
+	n_silenced += !bell->rung;
+}
+
+/* A bell that is silent means that a try finds nothing; and then it stays silent. */
+static void step_listen(unsigned i)
+{
+	struct listener *l = &listeners[i];
+	int send = (int)roll(2);
+	struct kcd_bell *bell = &l->bells[send].bell;
+	bool rung = bell->rung;
+	uint64_t value = next_value + 1;
+	long r;
+
+	if (clients[i].attach.suspended || l->probing[send] || value == VALUES ||
+	    clients[i].n_given > SIM_GIVEN_MAX / 2)
+		return;
+	l->probing[send] = true;
+	if (send)
+		r = sim_send(&l->probe[1], &clients[i], &value, 1, true);
+	else
+		r = sim_recv(&l->probe[0], &clients[i], 1 + roll(3), false, true);
+	next_value += send && r != KC_EAGAIN;
+	if (r != KC_EAGAIN) {
+		assert_true(rung);
+		n_heard++;
+	}
+	probe_ended(l, send);
+	/* nothing else happened: it must not ring for the same once more */
+	if (r == KC_EAGAIN)
+		assert_false(bell->rung);
 }
 
 static void step_offers(unsigned i)
@@ -138,10 +204,12 @@ static void end_waits(unsigned i)
 static void step_reattach(unsigned i)
 {
 	end_waits(i);
+	take_bells_down(i);
 	kcd_attach_progress(&clients[i].attach);
 	sim_detach(&clients[i], roll(2));
 	sim_attach(&sim, &clients[i], KCP_ROLE_SENDER | KCP_ROLE_RECEIVER);
 	kcd_attach_credit(&clients[i].attach, roll(3) ? 0 : 1 + roll(20));
+	hang_bells(i);
 }
 
 static void step_session(unsigned i)
@@ -150,6 +218,8 @@ static void step_session(unsigned i)
 
 	if (suspend)
 		kcd_attach_suspend(&clients[i].attach);
+	for (int send = 0; suspend && send < 2; send++)
+		kcd_bell_ring(&listeners[i].bells[send].bell);
 	for (unsigned k = 0; k < WAITS; k++) {
 		if (!waits[i][k].pending)
 			continue;
@@ -184,7 +254,10 @@ static void step(void)
 	unsigned i = roll(CLIENTS);
 
 	answer_recall(i);
-	switch (roll(20)) {
+	for (int send = 0; send < 2; send++)
+		if (listeners[i].probing[send])
+			probe_ended(&listeners[i], send);
+	switch (roll(24)) {
 	case 0 ... 5:
 		step_send(i);
 		break;
@@ -213,6 +286,9 @@ static void step(void)
 		if (roll(200) == 0)
 			(void)kcd_channel_purge(sim.ch);
 		break;
+	case 20 ... 23:
+		step_listen(i);
+		break;
 	}
 }
 
@@ -226,11 +302,13 @@ static void run(enum kcp_kind kind, uint32_t capacity, enum kcp_overflow overflo
 	o.overflow = overflow;
 	memset(waits, 0, sizeof(waits));
 	memset(taken, 0, sizeof(taken));
-	next_value = n_taken = 0;
+	next_value = n_taken = n_silenced = n_heard = 0;
+	memset(listeners, 0, sizeof(listeners));
 	sim_init(&sim, &o);
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		kcd_group_init(&groups[i]);
 		sim_attach(&sim, &clients[i], KCP_ROLE_SENDER | KCP_ROLE_RECEIVER);
+		hang_bells(i);
 	}
 	for (unsigned k = 0; k < STEPS; k++) {
 		step();
@@ -238,6 +316,7 @@ static void run(enum kcp_kind kind, uint32_t capacity, enum kcp_overflow overflo
 	}
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		end_waits(i);
+		take_bells_down(i);
 		if (i > 0)
 			sim_detach(&clients[i], false);
 	}
@@ -260,6 +339,8 @@ static void run(enum kcp_kind kind, uint32_t capacity, enum kcp_overflow overflo
 	assert_int_equal(l.queued + l.leased, 0);
 	assert_int_equal(l.received, n_taken);
 	assert_true(l.sent > 200);
+	print_message("# %u tries in vain, %u not\n", n_silenced, n_heard);
+	assert_true(n_heard > 0 && n_heard + n_silenced > 500);
 	sim_detach(&clients[0], false);
 	assert_int_equal(sim.ch->elements.n, 0);
 	sim_done(&sim);

@@ -121,6 +121,22 @@ static long do_recv_leases(struct op *op)
 				   NULL);
 }
 
+static long do_try_send(struct op *op)
+{
+	return kc_chan_send_msg(op->ch, "hello", 5, 0);
+}
+
+static long do_try_recv(struct op *op)
+{
+	return kc_chan_recv_msg(op->ch, op->text, sizeof(op->text), &op->len, 0);
+}
+
+/* As it stands there no descriptor comes along. */
+static long do_watch(struct op *op)
+{
+	return kc_chan_fd(op->ch, KC_RECEIVER);
+}
+
 static long do_recv_number(struct op *op)
 {
 	return kc_chan_recv(op->ch, &op->value, -1);
@@ -165,7 +181,11 @@ static const struct exchange exchanges[] = {
 	{ "chan-close-reply", KCP_CHAN_CLOSE, do_close, 0, 0 },
 	{ "chan-destroy-reply", KCP_CHAN_DESTROY, do_destroy, 0, 0 },
 	{ "chan-purge-reply", KCP_CHAN_PURGE, do_purge, 0, 5 },
+	{ "chan-watch-reply", KCP_CHAN_WATCH, do_watch, 0, KC_ENOMEM },
+	{ "chan-watch-reply-dquot", KCP_CHAN_WATCH, do_watch, 0, KC_EDQUOT },
 	{ "stats-reply", KCP_STATS, do_stats, 0, 0 },
+	{ "send-reply-try", KCP_SEND, do_try_send, 0, KC_EAGAIN },
+	{ "recv-reply-try", KCP_RECV, do_try_recv, 0, KC_EAGAIN },
 	{ "send-reply", KCP_SEND, do_send, 0, 2 },
 	{ "send-reply-pipe", KCP_SEND, do_send, 0, KC_EPIPE },
 	{ "recv-reply-msgsize", KCP_RECV, do_recv, 0, KC_EMSGSIZE },

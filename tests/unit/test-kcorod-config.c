@@ -45,11 +45,12 @@ static void every_key_is_read(void **state)
 			       " \"log\": { \"level\": \"debug\" },"
 			       " \"session\": { \"grace_ms\": 0 },"
 			       " \"limits\": { \"connections\": 7, \"channels\": 8,"
-			       " \"attachments\": 9, \"requests\": 100, \"message\": 2048,"
+			       " \"attachments\": 9, \"requests\": 100, \"descriptors\": 10,"
+			       " \"message\": 2048,"
 			       " \"channel_bytes\": 70000, \"bytes\": 2000000,"
 			       " \"output_high\": 5000, \"output_max\": 66000 },"
 			       " \"user_limits\": { \"connections\": 5, \"channels\": 6,"
-			       " \"bytes\": 77777, \"buffers\": 2000001 } }\n",
+			       " \"descriptors\": 11, \"bytes\": 77777, \"buffers\": 2000001 } }\n",
 			       &c),
 			 0);
 	assert_string_equal(c.socket_path, "/x/y");
@@ -61,6 +62,7 @@ static void every_key_is_read(void **state)
 	assert_int_equal(c.channels, 8);
 	assert_int_equal(c.attachments, 9);
 	assert_int_equal(c.requests, 100);
+	assert_int_equal(c.descriptors, 10);
 	assert_int_equal(c.message, 2048);
 	assert_int_equal(c.channel_bytes, 70000);
 	assert_int_equal(c.bytes, 2000000);
@@ -68,6 +70,7 @@ static void every_key_is_read(void **state)
 	assert_int_equal(c.output_max, 66000);
 	assert_int_equal(c.user_connections, 5);
 	assert_int_equal(c.user_channels, 6);
+	assert_int_equal(c.user_descriptors, 11);
 	assert_int_equal(c.user_bytes, 77777);
 	assert_int_equal(c.user_buffers, 2000001);
 }
