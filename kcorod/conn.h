@@ -52,7 +52,7 @@ struct kcd_conn {
 
 /*
  * Take over a connected, non-blocking socket. On failure it stays the caller's:
- * KC_EDQUOT with the limit's name, KC_EACCES, KC_ENOMEM.
+ * KC_EDQUOT with the limit's name (none: no descriptor is left), KC_EACCES, KC_ENOMEM.
  */
 int kcd_conn_new(struct kcd_daemon *d, int fd, struct kcd_conn **ret, const char **ret_limit);
 
