@@ -16,6 +16,7 @@
 
 #define REQUESTS_KEPT 4096u /* free records in the pool */
 #define ROUNDS_ALONE 8      /* connections served in a turn when only one user has any */
+#define SCRATCH_MIN 4096u   /* more than any reply but lists */
 #define FDS_EXTRA 64u       /* descriptors that are no connection's */
 
 /* ---- the turn --------------------------------------------------------------- */
@@ -177,6 +178,9 @@ int kcd_daemon_new(const struct kcd_config *config, struct kcd_daemon **ret)
 	kcp_buf_init(&d->scratch, (size_t)d->max_frame + KCP_FRAME_EXTRA);
 	kcd_listener_init(&d->listener, d);
 	r = kcd_registry_init(&d->registry);
+	/* There is always room to say that there is no memory. */
+	if (r == 0 && !kcp_buf_reserve(&d->scratch, SCRATCH_MIN))
+		r = KC_ENOMEM;
 	if (r == 0)
 		r = kcd_loop_new(&d->loop, &d->timers, turn, d);
 	if (r < 0) {
