@@ -71,7 +71,10 @@ static void conn_free(struct kcd_conn *conn)
 
 static void bury(struct kcd_corpse *corpse)
 {
-	conn_free(KCD_CONTAINER(corpse, struct kcd_conn, corpse));
+	struct kcd_conn *conn = KCD_CONTAINER(corpse, struct kcd_conn, corpse);
+
+	kcd_daemon_trim_later(conn->daemon);
+	conn_free(conn);
 }
 
 int kcd_conn_new(struct kcd_daemon *d, int fd, struct kcd_conn **ret, const char **ret_limit)

@@ -174,6 +174,7 @@ static void session_bury(struct kcd_corpse *corpse)
 {
 	struct kcd_session *session = KCD_CONTAINER(corpse, struct kcd_session, corpse);
 
+	kcd_daemon_trim_later(session->daemon);
 	kcd_peer_free(session->peer);
 	kcd_map_done(&session->requests);
 	kcd_map_done(&session->attachments);

@@ -4,6 +4,7 @@
  */
 #include "libkcoro-client/port/kcoro_port.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 static _Atomic(kci_alloc_hook_fn) alloc_hook;
@@ -48,6 +49,13 @@ void *kci_realloc(void *ptr, size_t n, size_t size)
 void kci_free(void *ptr)
 {
 	free(ptr);
+}
+
+void kci_memory_trim(void)
+{
+#ifdef __GLIBC__
+	(void)malloc_trim(0);
+#endif
 }
 
 void kci_freep(void *ptr_to_ptr)
