@@ -10,11 +10,13 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "libkcoro-client/port/kcoro_port.h"
+#include "proto/values.h"
 #include "tests/integration/daemon-fixture.h"
 
 #define BOTH (KCP_ROLE_SENDER | KCP_ROLE_RECEIVER)
@@ -182,6 +184,86 @@ static void refusing_costs_only_who_is_refused(void **state)
 	kct_wire_bye(&served);
 	kct_wire_hello(&served, d.path); /* there is room again */
 	kct_wire_bye(&served);
+	assert_int_equal(kct_daemon_stop(&d), 0);
+}
+
+/* ---- the processor ---------------------------------------------------------- */
+
+/* Write what is in w->out; false: for a while nothing more can be written. */
+static bool push_some(struct kct_wire *w)
+{
+	for (size_t at = 0; at < w->out.len;) {
+		struct pollfd p = { .fd = w->fd, .events = POLLOUT };
+		ssize_t n;
+
+		if (poll(&p, 1, 300) == 0)
+			return false;
+		n = send(w->fd, w->out.data + at, w->out.len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0)
+			assert_int_equal(errno, EAGAIN);
+		at += n > 0 ? (size_t)n : 0;
+	}
+	return true;
+}
+
+/* Ask for more and more and read nothing, until the daemon reads no more either. */
+static void stuff(struct kct_wire *w, uint32_t attach)
+{
+	memset(text, 'x', sizeof(text));
+	do {
+		size_t at;
+
+		kcp_buf_clear(&w->out);
+		kct_begin(w, KCP_SEND);
+		kcp_put_u32(&w->out, KCP_T_ATTACH, attach);
+		at = kcp_tlv_begin(&w->out, KCP_T_ELEMENTS);
+		kcp_put_message(&w->out, text, 60000);
+		kcp_tlv_end(&w->out, at);
+		kct_end_later(w);
+		kct_begin(w, KCP_RECV);
+		kcp_put_u32(&w->out, KCP_T_ATTACH, attach);
+		kct_end_later(w);
+		assert_true(w->next_id < 1000);
+	} while (push_some(w));
+}
+
+/* Whoever hangs about, in whatever state, keeps a descriptor but not the processor. */
+static void who_hangs_about_costs_no_time(void **state)
+{
+	struct kct_wire silent, half, other, deaf[3], shut[2];
+	char name[16];
+	struct kct_daemon d;
+
+	(void)state;
+	assert_int_equal(kct_daemon_start(&d, NULL, NULL), 0);
+	kct_wire_hello(&other, d.path);
+	kct_wire_connect(&silent, d.path);
+	kct_wire_hello(&half, d.path);
+	kct_raw(&half, "KC\001", 3);
+	for (int i = 0; i < 3; i++) {
+		kct_wire_hello(&deaf[i], d.path);
+		snprintf(name, sizeof(name), "deaf%d", i);
+		stuff(&deaf[i], kct_make(&deaf[i], name, KCP_KIND_UNLIMITED, 0, 0, BOTH));
+	}
+	/* closed in one direction: with much to write, and with nothing */
+	assert_int_equal(shutdown(deaf[1].fd, SHUT_WR), 0);
+	assert_int_equal(shutdown(deaf[2].fd, SHUT_RD), 0);
+	for (int i = 0; i < 2; i++) {
+		kct_wire_hello(&shut[i], d.path);
+		assert_int_equal(shutdown(shut[i].fd, i ? SHUT_WR : SHUT_RD), 0);
+	}
+	kct_ping(&other);
+	quiet_for(&d, other.fd, 700);
+	kct_ping(&other);
+	kct_wire_cut(&silent);
+	kct_wire_cut(&half);
+	for (int i = 0; i < 3; i++)
+		kct_wire_cut(&deaf[i]);
+	for (int i = 0; i < 2; i++)
+		kct_wire_cut(&shut[i]);
+	kct_ping(&other);
+	quiet_for(&d, other.fd, 300);
+	kct_wire_bye(&other);
 	assert_int_equal(kct_daemon_stop(&d), 0);
 }
 
@@ -413,6 +495,7 @@ int main(void)
 		KCT_TEST(who_gets_the_last_descriptors_can_resume),
 		KCT_TEST(without_any_descriptor_it_waits),
 		KCT_TEST(refusing_costs_only_who_is_refused),
+		KCT_TEST(who_hangs_about_costs_no_time),
 		KCT_TEST(a_log_on_a_full_disk_does_no_harm),
 		KCT_TEST(a_log_at_the_limit_of_its_size_does_no_harm),
 		KCT_TEST(a_log_that_nobody_reads_any_more_does_no_harm),
