@@ -306,8 +306,13 @@ void kcd_channel_release(struct kcd_channel *ch);
 
 /* --- settle.c --- */
 
+/* Records end where the deliveries [first, first + n) of an attachment begin and end. Then
+ * what follows needs no memory: 0, or KC_ENOMEM with nothing changed that anybody sees. */
+int kcd_attach_cut(struct kcd_attach *attach, uint64_t first, uint64_t n);
+
 /* Each handles the deliveries [first, first + n) of an attachment, skipping those it
- * does not know, and returns how many it did handle. */
+ * does not know, and returns how many it did handle. Without kcd_attach_cut() before it stops
+ * where a record had to be cut and could not. */
 uint64_t kcd_attach_taken(struct kcd_attach *attach, uint64_t first, uint64_t n);
 uint64_t kcd_attach_ack(struct kcd_attach *attach, uint64_t first, uint64_t n);
 uint64_t kcd_attach_nack(struct kcd_attach *attach, uint64_t first, uint64_t n);

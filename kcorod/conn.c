@@ -71,7 +71,10 @@ static void conn_free(struct kcd_conn *conn)
 
 static void bury(struct kcd_corpse *corpse)
 {
-	conn_free(KCD_CONTAINER(corpse, struct kcd_conn, corpse));
+	struct kcd_conn *conn = KCD_CONTAINER(corpse, struct kcd_conn, corpse);
+
+	kcd_daemon_trim_later(conn->daemon);
+	conn_free(conn);
 }
 
 int kcd_conn_new(struct kcd_daemon *d, int fd, struct kcd_conn **ret, const char **ret_limit)
@@ -157,10 +160,18 @@ static void account(struct kcd_conn *conn)
 	conn->charged = now;
 }
 
+static void mark_dirty(struct kcd_conn *conn)
+{
+	if (kcd_list_empty(&conn->dirty))
+		kcd_list_append(&conn->daemon->dirty, &conn->dirty);
+}
+
 static void set_watch(struct kcd_conn *conn, bool read, bool write)
 {
-	if (kcd_watch_set(&conn->watch, read, write) < 0)
-		conn->overflowed = true;
+	if (kcd_watch_set(&conn->watch, read, write) == 0)
+		return;
+	conn->torn = true;
+	mark_dirty(conn);
 }
 
 /* The client hung up, or is gone. It may have closed one direction only, and still read
@@ -265,6 +276,10 @@ void kcd_conn_flush(struct kcd_conn *conn)
 
 	if (conn->state == KCD_CONN_CLOSED || conn->deaf)
 		return;
+	if (conn->torn) {
+		kcd_conn_break(conn);
+		return;
+	}
 	r = kcp_stream_flush(&conn->stream);
 	pending = kcp_stream_pending(&conn->stream);
 	if (r < 0 && r != KC_EAGAIN) {
@@ -302,14 +317,18 @@ void kcd_conn_flush(struct kcd_conn *conn)
 
 struct kcp_buf *kcd_conn_out(struct kcd_conn *conn)
 {
-	if (conn->state != KCD_CONN_OPEN || conn->overflowed || conn->deaf)
+	if (conn->state != KCD_CONN_OPEN || conn->overflowed || conn->torn || conn->deaf)
 		return NULL;
 	return kcp_stream_out(&conn->stream);
 }
 
 void kcd_conn_sent(struct kcd_conn *conn, size_t at)
 {
-	if (kcp_stream_frame_end(&conn->stream, at) < 0)
+	int r = kcp_stream_frame_end(&conn->stream, at);
+
+	if (r == KC_ENOMEM)
+		conn->torn = true;
+	else if (r < 0)
 		conn->overflowed = true;
 	else
 		conn->daemon->frames_out++;
@@ -319,8 +338,7 @@ void kcd_conn_sent(struct kcd_conn *conn, size_t at)
 		conn->overflowed |= kcp_stream_pending(&conn->stream) >
 				    conn->daemon->config.output_max;
 	}
-	if (kcd_list_empty(&conn->dirty))
-		kcd_list_append(&conn->daemon->dirty, &conn->dirty);
+	mark_dirty(conn);
 }
 
 int kcd_conn_pass(struct kcd_conn *conn, int fd)
@@ -414,6 +432,15 @@ void kcd_conn_close(struct kcd_conn *conn)
 	conn->daemon->n_conns--;
 	kcd_listener_retry(&conn->daemon->listener);
 	kcd_reap_later(&conn->daemon->graves, &conn->corpse, bury);
+}
+
+void kcd_conn_break(struct kcd_conn *conn)
+{
+	struct kcd_session *session = conn->session;
+
+	kcd_conn_close(conn);
+	if (session)
+		kcd_session_lost(session);
 }
 
 void kcd_conn_peer_died(struct kcd_conn *conn)

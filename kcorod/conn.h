@@ -42,7 +42,8 @@ struct kcd_conn {
 	bool readable;   /* the socket may have more */
 	bool blocked;    /* output above the high mark: not read from */
 	bool starved;    /* elements could not be given ahead because of that */
-	bool overflowed; /* output above the cap, or no memory for it: to be cut off */
+	bool overflowed; /* output above the cap: to be cut off */
+	bool torn;       /* no memory for a frame: to be broken, so that RESUME brings it again */
 	bool fresh;      /* HELLO was just answered: RESUME may come now, and only now */
 	bool deaf;       /* nobody reads any more; what was sent before is still read */
 	unsigned spent;  /* of this turn's budget */
@@ -52,7 +53,7 @@ struct kcd_conn {
 
 /*
  * Take over a connected, non-blocking socket. On failure it stays the caller's:
- * KC_EDQUOT with the limit's name, KC_EACCES, KC_ENOMEM.
+ * KC_EDQUOT with the limit's name (none: no descriptor is left), KC_EACCES, KC_ENOMEM.
  */
 int kcd_conn_new(struct kcd_daemon *d, int fd, struct kcd_conn **ret, const char **ret_limit);
 
@@ -93,6 +94,9 @@ void kcd_conn_linger(struct kcd_conn *conn);
 
 /* Hang up now. The session has been dealt with. */
 void kcd_conn_close(struct kcd_conn *conn);
+
+/* Hang up now as if the connection had broken: the client may resume. */
+void kcd_conn_break(struct kcd_conn *conn);
 
 /* The client's process has ended: read what it left behind, then end the session. */
 void kcd_conn_peer_died(struct kcd_conn *conn);

@@ -16,6 +16,8 @@
 
 #define REQUESTS_KEPT 4096u /* free records in the pool */
 #define ROUNDS_ALONE 8      /* connections served in a turn when only one user has any */
+#define SCRATCH_MIN 4096u   /* more than any reply but lists */
+#define TRIM_NS KC_NS_PER_SEC
 #define FDS_EXTRA 64u       /* descriptors that are no connection's */
 
 /* ---- the turn --------------------------------------------------------------- */
@@ -123,6 +125,27 @@ static void on_watchdog(struct kcd_timer *timer)
 	(void)kcd_timer_arm(&d->timers, timer, d->timers.now_ns + d->watchdog_ns);
 }
 
+/* ---- memory that nobody uses -------------------------------------------------- */
+
+static void on_trim(struct kcd_timer *timer)
+{
+	struct kcd_daemon *d = KCD_CONTAINER(timer, struct kcd_daemon, trim);
+
+	/* What the pools keep is what the crowd needed. */
+	kcd_pool_done(&d->requests);
+	kcd_bufs_done(&d->bufs);
+	kci_memory_trim();
+}
+
+/* Once for all that end within a second. Without memory for the timer: at the next end. */
+void kcd_daemon_trim_later(struct kcd_daemon *d)
+{
+	if (!d->trim.slot)
+		(void)kcd_timer_arm(&d->timers, &d->trim, d->timers.now_ns + TRIM_NS);
+}
+
+/* ---- life ------------------------------------------------------------------- */
+
 void kcd_daemon_stop(struct kcd_daemon *d)
 {
 	struct kcd_conn *conn, *safe;
@@ -176,6 +199,7 @@ int kcd_daemon_new(const struct kcd_config *config, struct kcd_daemon **ret)
 	d->started_ns = kci_clock_now();
 	kcd_timers_init(&d->timers);
 	d->timers.now_ns = d->started_ns;
+	d->trim.fn = on_trim;
 	kcd_users_init(&d->users, &d->config);
 	kcd_map_init(&d->sessions);
 	kcd_list_init(&d->conns);
@@ -187,6 +211,9 @@ int kcd_daemon_new(const struct kcd_config *config, struct kcd_daemon **ret)
 	kcp_buf_init(&d->scratch, (size_t)d->max_frame + KCP_FRAME_EXTRA);
 	kcd_listener_init(&d->listener, d);
 	r = kcd_registry_init(&d->registry);
+	/* There is always room to say that there is no memory. */
+	if (r == 0 && !kcp_buf_reserve(&d->scratch, SCRATCH_MIN))
+		r = KC_ENOMEM;
 	if (r == 0)
 		r = kcd_loop_new(&d->loop, &d->timers, turn, d);
 	if (r < 0) {
@@ -290,6 +317,7 @@ static void channel_bury(struct kcd_corpse *corpse)
 	add(&d->gone, entry->channel);
 	entry->owner->channels--;
 	kcd_registry_free(&d->registry, entry);
+	kcd_daemon_trim_later(d);
 }
 
 void kcd_daemon_channel_gone(struct kcd_daemon *d, struct kcd_channel *ch)

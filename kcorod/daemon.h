@@ -56,6 +56,7 @@ struct kcd_daemon {
 	struct kcd_totals gone;   /* of channels that were freed */
 	uint64_t started_ns;
 	uint64_t frames_in, frames_out, resumes;
+	struct kcd_timer trim;    /* memory is given back, see kcd_daemon_trim_later() */
 	struct kcd_timer watchdog;
 	uint64_t watchdog_ns;
 	bool stopping;
@@ -81,6 +82,13 @@ void kcd_daemon_totals(const struct kcd_daemon *d, struct kcd_totals *ret);
 
 /* A channel is gone (kcd_channel_ops.gone): free it at the end of the turn. */
 void kcd_daemon_channel_gone(struct kcd_daemon *d, struct kcd_channel *ch);
+
+/*
+ * Something large was freed: give memory back to the system in a moment. Small pieces that
+ * live on lie between those that a crowd of clients leaves behind, so that the allocator
+ * would keep all of it.
+ */
+void kcd_daemon_trim_later(struct kcd_daemon *d);
 
 /* Describe the state in the log. */
 void kcd_daemon_dump(struct kcd_daemon *d);

@@ -16,20 +16,30 @@
 #include "proto/tlv.h"
 
 #define ACCEPT_BATCH 64 /* connections taken in one turn */
+#define RETRY_NS KC_NS_PER_SEC
+#define NO_DESCRIPTOR "the daemon has no descriptor left"
 
 static int reserve_open(void)
 {
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+static void on_retry(struct kcd_timer *timer)
+{
+	kcd_listener_retry(KCD_CONTAINER(timer, struct kcd_listener, retry));
+}
+
 void kcd_listener_init(struct kcd_listener *listener, struct kcd_daemon *daemon)
 {
-	*listener = (struct kcd_listener){ .daemon = daemon, .reserve_fd = reserve_open() };
+	*listener = (struct kcd_listener){ .daemon = daemon,
+					   .reserve_fd = reserve_open(),
+					   .retry.fn = on_retry };
 	listener->endpoint.lock_fd = -1;
 }
 
 void kcd_listener_done(struct kcd_listener *listener)
 {
+	kcd_timer_disarm(&listener->daemon->timers, &listener->retry);
 	/* The name first: who still sees it shall not find nobody behind it. */
 	kcd_endpoint_close(&listener->endpoint);
 	for (int i = 0; i < listener->n; i++) {
@@ -67,9 +77,10 @@ static void admit(struct kcd_listener *listener, int fd)
 
 	if (r == 0)
 		return;
-	kcd_log_client(KCD_LOG_NOTICE, NULL, "connection refused: %s",
-		       limit ? limit : "no memory");
-	turn_away(fd, r, limit ? limit : "no memory");
+	if (!limit)
+		limit = r == KC_EDQUOT ? NO_DESCRIPTOR : "no memory";
+	kcd_log_client(KCD_LOG_NOTICE, NULL, "connection refused: %s", limit);
+	turn_away(fd, r, limit);
 }
 
 /* No descriptor is left: the reserve lets one in, to be told. False: nobody waited. */
@@ -81,7 +92,7 @@ static bool turn_away_one(struct kcd_listener *listener, int listen_fd)
 		close(listener->reserve_fd);
 	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
-		turn_away(fd, KC_EDQUOT, "the daemon has no descriptor left");
+		turn_away(fd, KC_EDQUOT, NO_DESCRIPTOR);
 	listener->reserve_fd = reserve_open();
 	if (fd < 0)
 		return false;
@@ -89,9 +100,16 @@ static bool turn_away_one(struct kcd_listener *listener, int listen_fd)
 	return true;
 }
 
+/* The sockets stay readable: looked at again and again, they would keep the processor busy. */
 static void stall(struct kcd_listener *listener, bool stalled)
 {
+	struct kcd_timers *timers = &listener->daemon->timers;
+
 	listener->stalled = stalled;
+	if (stalled)
+		(void)kcd_timer_arm(timers, &listener->retry, timers->now_ns + RETRY_NS);
+	else
+		kcd_timer_disarm(timers, &listener->retry);
 	for (int i = 0; i < listener->n; i++)
 		(void)kcd_watch_set(&listener->sockets[i].watch, !stalled, false);
 }
@@ -102,8 +120,7 @@ void kcd_listener_retry(struct kcd_listener *listener)
 		return;
 	if (listener->reserve_fd < 0)
 		listener->reserve_fd = reserve_open();
-	if (listener->reserve_fd >= 0)
-		stall(listener, false);
+	stall(listener, listener->reserve_fd < 0);
 }
 
 static void on_connection(struct kcd_watch *watch, bool readable, bool writable)
@@ -129,6 +146,8 @@ static void on_connection(struct kcd_watch *watch, bool readable, bool writable)
 				return;
 			continue;
 		}
+		if (errno == ENOMEM || errno == ENOBUFS)
+			stall(listener, true);
 		if (errno != EINTR && errno != ECONNABORTED)
 			return; /* nobody waits; or a fault that the next turn meets again */
 	}

@@ -11,6 +11,7 @@
 
 #include "kcorod/endpoint.h"
 #include "kcorod/loop.h"
+#include "kcorod/timer.h"
 
 struct kcd_daemon;
 
@@ -25,7 +26,8 @@ struct kcd_listener {
 	} sockets[KCD_LISTENERS_MAX];
 	int n;
 	int reserve_fd; /* -1: used up */
-	bool stalled;   /* no descriptor left at all: wait until a connection ends */
+	bool stalled;   /* nothing can be accepted: wait until a connection ends, or ... */
+	struct kcd_timer retry; /* ... for a while, since others use up the same */
 	struct kcd_endpoint endpoint;
 };
 
@@ -41,7 +43,7 @@ int kcd_listener_add(struct kcd_listener *listener, int fd);
  * KC_E* code with a sentence. */
 int kcd_listener_bind(struct kcd_listener *listener, char why[KCD_ENDPOINT_WHY]);
 
-/* A descriptor has become free. */
+/* A descriptor may have become free. */
 void kcd_listener_retry(struct kcd_listener *listener);
 
 #endif

@@ -6,6 +6,7 @@
 #include "kcorod/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,6 +130,7 @@ __attribute__((format(printf, 3, 0))) static void emit(enum kcd_log_level level,
 						       const struct kcd_log_about *about,
 						       const char *fmt, va_list ap)
 {
+	struct pollfd log = { .fd = STDERR_FILENO, .events = POLLOUT };
 	char text[LINE_MAX_BYTES - 256], line[LINE_MAX_BYTES];
 	int saved = errno;
 	size_t n = 0;
@@ -139,9 +141,11 @@ __attribute__((format(printf, 3, 0))) static void emit(enum kcd_log_level level,
 	/* one byte is kept for the newline */
 	n += kcd_log_format(line + n, sizeof(line) - 1 - n, level, about, text);
 	line[n++] = '\n';
-	/* Nobody to tell if the log itself cannot be written. */
-	while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
-		;
+	/* Nobody to tell if the log itself cannot be written. Nor does the daemon wait for whoever
+	 * reads it: what a full pipe does not take is lost. */
+	if (poll(&log, 1, /* timeout= */ 0) > 0)
+		while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
+			;
 	errno = saved;
 }
 

@@ -41,6 +41,7 @@ static void on_alarm(evutil_socket_t fd, short what, void *arg)
 int kcd_loop_new(struct kcd_loop **ret, struct kcd_timers *timers, bool (*turn)(void *arg),
 		 void *arg)
 {
+	const struct timeval far = { .tv_sec = 86400 };
 	struct kcd_loop *loop = KC_CALLOC(1, sizeof(*loop));
 	struct event_config *config = event_config_new();
 
@@ -53,7 +54,9 @@ int kcd_loop_new(struct kcd_loop **ret, struct kcd_timers *timers, bool (*turn)(
 	}
 	if (config)
 		event_config_free(config);
-	if (!loop || !loop->alarm) {
+	/* Set once, the alarm has its memory: a turn cannot fail for want of it later. */
+	if (!loop || !loop->alarm || event_add(loop->alarm, &far) < 0 ||
+	    event_del(loop->alarm) < 0) {
 		kcd_loop_free(loop);
 		return KC_ENOMEM;
 	}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* kcorod: options, configuration, run. Everything else is in the library. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -107,6 +110,19 @@ static int serve(const struct kcd_config *config)
 	return r < 0 ? FAILED : DONE;
 }
 
+/* The daemon outlives whoever reads its log: a pipe that was closed, a file at its limit. And no
+ * socket gets the number of a standard stream that was closed, to be written to as the log. */
+static void guard_streams(void)
+{
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)sigaction(SIGXFSZ, &ignore, NULL);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			(void)!open("/dev/null", O_RDWR | O_CLOEXEC); /* the lowest that is free */
+}
+
 int main(int argc, char **argv)
 {
 	char why[KCD_OPTIONS_WHY];
@@ -114,6 +130,7 @@ int main(int argc, char **argv)
 	struct kcd_config config;
 	int r;
 
+	guard_streams();
 	if (kcd_options_parse(argc, argv, &options, why) < 0) {
 		fprintf(stderr, "kcorod: %s (kcorod --help says what there is)\n", why);
 		return USAGE;

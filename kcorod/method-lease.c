@@ -6,25 +6,47 @@
 
 typedef uint64_t (*settle_fn)(struct kcd_call *call, struct kcp_range range);
 
-/* Do it for every range; returns the number of deliveries that were known. */
-static uint64_t each_range(struct kcd_call *call, settle_fn fn)
+/* Do it for every range: the number of deliveries that were known. All of it, or nothing and
+ * KC_ENOMEM. */
+static int each_range(struct kcd_call *call, settle_fn fn, uint64_t *ret)
 {
 	uint64_t n = 0;
 
+	for (uint32_t i = 0; i < call->ranges.count; i++) {
+		struct kcp_range range = kcp_ranges_at(&call->ranges, i);
+
+		if (kcd_attach_cut(&call->att->attach, range.first, range.count) < 0)
+			return KC_ENOMEM;
+	}
 	kcd_channel_hold(call->channel);
 	for (uint32_t i = 0; i < call->ranges.count; i++)
 		n += fn(call, kcp_ranges_at(&call->ranges, i));
 	kcd_channel_release(call->channel);
 	/* Each range may touch as many records as a small frame has bytes. */
 	kcd_conn_charge(call->conn, call->ranges.count / 64);
-	return n;
+	*ret = n;
+	return 0;
+}
+
+/* There is no memory for it. A notice has nobody to tell; but what it said is made good when
+ * its client resumes, as if it had been lost on the way. */
+static void refuse(struct kcd_call *call)
+{
+	if (call->header->id)
+		kcd_call_reply(call, KC_ENOMEM, NULL);
+	else
+		kcd_conn_break(call->conn);
 }
 
 static void settle(struct kcd_call *call, settle_fn fn, bool with_count)
 {
-	uint64_t n = each_range(call, fn);
 	struct kcp_buf *buf;
+	uint64_t n;
 
+	if (each_range(call, fn, &n) < 0) {
+		refuse(call);
+		return;
+	}
 	if (n == 0) {
 		kcd_call_reply(call, KC_ENOENT, "no such delivery");
 		return;
@@ -84,6 +106,10 @@ void kcd_do_extend(struct kcd_call *call)
 /* Without RANGES it has none to spare, which is an answer to RECALL too. */
 void kcd_do_return(struct kcd_call *call)
 {
-	each_range(call, give_back);
-	kcd_attach_recalled(&call->att->attach);
+	uint64_t n;
+
+	if (each_range(call, give_back, &n) < 0)
+		refuse(call);
+	else
+		kcd_attach_recalled(&call->att->attach);
 }

@@ -77,6 +77,11 @@ int kcd_peer_new(int fd, struct kcd_users *users, struct kcd_peer **ret)
 	peer->uid = cred.uid;
 	peer->gid = cred.gid;
 	peer->pidfd = pidfd_of(fd, cred.pid, cred.uid);
+	if (peer->pidfd < 0 && (errno == EMFILE || errno == ENFILE)) {
+		/* Better none than one whose death would go unnoticed. */
+		kcd_peer_free(peer);
+		return KC_EDQUOT;
+	}
 	peer->user = kcd_users_get(users, cred.uid);
 	if (!peer->user || groups_of(fd, peer) < 0) {
 		kcd_peer_free(peer);

@@ -29,8 +29,8 @@ struct kcd_peer {
 	void *arg;
 };
 
-/* The process that connected this socket. 0, KC_EACCES (it cannot be known) or
- * KC_ENOMEM. */
+/* The process that connected this socket. 0, KC_EACCES (it cannot be known), KC_EDQUOT (no
+ * descriptor is left for its pidfd) or KC_ENOMEM. */
 int kcd_peer_new(int fd, struct kcd_users *users, struct kcd_peer **ret);
 struct kcd_peer *kcd_peer_free(struct kcd_peer *peer);
 

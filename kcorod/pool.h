@@ -17,6 +17,7 @@ struct kcd_pool {
 };
 
 void kcd_pool_init(struct kcd_pool *pool, size_t size, size_t keep);
+/* Free what is in it; it may be used on. */
 void kcd_pool_done(struct kcd_pool *pool);
 
 /* A piece with undefined contents, or NULL. */

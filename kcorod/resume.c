@@ -41,7 +41,7 @@ static bool next_seen(struct kcd_call *call, struct kcd_session *session,
 }
 
 /* Of one record: what the client has seen and does not hold untaken is TAKEN. */
-static void take_record(struct seen *seen, const struct kcd_delivery *d, uint32_t *at)
+static int take_record(struct seen *seen, const struct kcd_delivery *d, uint32_t *at)
 {
 	uint64_t pos = d->first, end = d->first + d->n;
 
@@ -59,29 +59,34 @@ static void take_record(struct seen *seen, const struct kcd_delivery *d, uint32_
 			++*at;
 		}
 		upto = hole.first < end ? hole.first : end;
+		if (upto > pos && kcd_attach_cut(&seen->att->attach, pos, upto - pos) < 0)
+			return KC_ENOMEM;
 		if (upto > pos)
 			kcd_attach_taken(&seen->att->attach, pos, upto - pos);
 		pos = upto;
 		if (hole.first <= pos)
 			pos = hole.first + hole.count;
 	}
+	return 0;
 }
 
 /* A TAKEN that was lost with the connection is made good. What is provisional is taken
  * by a request, which the client sends again. */
-static void take_seen(struct seen *seen)
+static int take_seen(struct seen *seen)
 {
 	struct kcd_delivery *d, *safe;
 	uint32_t at = 0;
+	int r = 0;
 
 	kcd_channel_hold(seen->att->attach.channel);
 	KCD_LIST_EACH (d, safe, &seen->att->attach.deliveries, struct kcd_delivery, link) {
-		if (d->first > seen->upto)
+		if (d->first > seen->upto || r < 0)
 			break;
 		if (d->state == KCD_GIVEN && !d->sender)
-			take_record(seen, d, &at);
+			r = take_record(seen, d, &at);
 	}
 	kcd_channel_release(seen->att->attach.channel);
+	return r;
 }
 
 /* A reply that consists of elements can be written again as long as all of them are
@@ -216,8 +221,9 @@ static void send_offers(struct kcd_session *session)
 			kcd_output_offer(req);
 }
 
-/* Bring the books to where the client stands. */
-static void catch_up(struct kcd_call *call, struct kcd_session *session)
+/* Bring the books to where the client stands: 0, or KC_ENOMEM half way, which another RESUME
+ * goes on from. */
+static int catch_up(struct kcd_call *call, struct kcd_session *session)
 {
 	struct kcp_tlv_iter iter = { 0 };
 	struct kcd_attachment *att, *safe;
@@ -230,9 +236,11 @@ static void catch_up(struct kcd_call *call, struct kcd_session *session)
 	while (next_seen(call, session, &iter, &args, &seen)) {
 		seen.att->seen = seen.upto;
 		kcd_attach_progress(&seen.att->attach);
-		take_seen(&seen);
+		if (take_seen(&seen) < 0)
+			return KC_ENOMEM;
 	}
 	drop_lost_replies(session);
+	return 0;
 }
 
 /* The session asked for, suspended; NULL: answered. */
@@ -251,8 +259,7 @@ static struct kcd_session *find(struct kcd_call *call)
 	}
 	if (session->conn) {
 		/* The client noticed first that the old connection is of no use. */
-		kcd_conn_close(session->conn);
-		kcd_session_lost(session);
+		kcd_conn_break(session->conn);
 	}
 	if (session->ended) {
 		kcd_call_reply(call, KC_ECONNRESET, "its process has ended");
@@ -274,8 +281,13 @@ void kcd_do_resume(struct kcd_call *call)
 	session = find(call);
 	if (!session)
 		return;
-	catch_up(call, session);
-	r = note_unknown(session, &call->ids);
+	r = catch_up(call, session);
+	if (r == 0)
+		r = note_unknown(session, &call->ids);
+	/* Once the session has changed hands the reply must not fail any more. */
+	if (r == 0 && !kcp_buf_reserve(kcd_call_begin(call, 0),
+				       2 * KCP_TLV_HEADER_SIZE + 8 * (size_t)session->n_resend))
+		r = KC_ENOMEM;
 	if (r < 0) {
 		kcd_call_reply(call, r, NULL);
 		return;

@@ -11,6 +11,8 @@
 #include "libkcoro-client/port/kcoro_port.h"
 #include "proto/bytes.h"
 
+#define NEVER_NS (UINT64_MAX - 1)
+
 /* ---- beginning and end ------------------------------------------------------ */
 
 static void on_grace(struct kcd_timer *timer)
@@ -48,6 +50,10 @@ int kcd_session_new(struct kcd_conn *conn, uint32_t max_frame, struct kcd_sessio
 	r = kcd_map_add(&d->sessions, &session->node, kcp_load_u64(session->token));
 	if (r == 0) {
 		r = kcd_peer_watch(conn->peer, d->loop);
+		/* Armed from now on: that a connection breaks needs no memory. */
+		session->grace.fn = on_grace;
+		if (r == 0)
+			r = kcd_timer_arm(&d->timers, &session->grace, NEVER_NS);
 		if (r < 0)
 			kcd_map_remove(&d->sessions, &session->node);
 	}
@@ -57,7 +63,6 @@ int kcd_session_new(struct kcd_conn *conn, uint32_t max_frame, struct kcd_sessio
 	}
 	session->daemon = d;
 	session->max_frame = max_frame < d->max_frame ? max_frame : d->max_frame;
-	session->grace.fn = on_grace;
 	kcd_list_init(&session->waiting);
 	kcd_list_init(&session->kept);
 	kcd_list_init(&session->attached);
@@ -117,11 +122,8 @@ static void suspend(struct kcd_session *session)
 	struct kcd_log_about about = kcd_peer_about(session->peer, NULL);
 	struct kcd_attachment *att, *safe;
 
-	if (kcd_timer_arm(&d->timers, &session->grace,
-			  d->timers.now_ns + d->config.grace_ms * KC_NS_PER_MS) < 0) {
-		kcd_session_end(session, /* died= */ false);
-		return;
-	}
+	(void)kcd_timer_arm(&d->timers, &session->grace,
+			    d->timers.now_ns + d->config.grace_ms * KC_NS_PER_MS);
 	kcd_debug(KCD_DEBUG_SESSION, &about, "suspended for %u ms", (unsigned)d->config.grace_ms);
 	session->suspended = true;
 	session->peer->user->connections++;
@@ -140,7 +142,7 @@ static void unsuspend(struct kcd_session *session)
 	session->suspended = false;
 	session->peer->user->connections--;
 	session->daemon->connections--;
-	kcd_timer_disarm(&session->daemon->timers, &session->grace);
+	(void)kcd_timer_arm(&session->daemon->timers, &session->grace, NEVER_NS);
 }
 
 void kcd_session_wake(struct kcd_session *session)
@@ -174,6 +176,7 @@ static void session_bury(struct kcd_corpse *corpse)
 {
 	struct kcd_session *session = KCD_CONTAINER(corpse, struct kcd_session, corpse);
 
+	kcd_daemon_trim_later(session->daemon);
 	kcd_peer_free(session->peer);
 	kcd_map_done(&session->requests);
 	kcd_map_done(&session->attachments);
@@ -214,6 +217,7 @@ void kcd_session_end(struct kcd_session *session, bool died)
 		session->conn->session = NULL;
 	session->conn = NULL;
 	unsuspend(session);
+	kcd_timer_disarm(&d->timers, &session->grace);
 	end_requests(session);
 	while (!kcd_list_empty(&session->attached))
 		kcd_attachment_end(

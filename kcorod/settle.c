@@ -7,6 +7,7 @@
  * latest one of the attachment ended, since most come in order.
  */
 #include "kcorod/channel-private.h"
+#include "kcoro/error.h"
 #include "libkcoro-client/port/kcoro_port.h"
 
 /* Cut a record so that `d` begins at delivery `first`; what was before stays in a
@@ -57,6 +58,25 @@ struct kcd_delivery *kcd_attach_find(struct kcd_attach *attach, uint64_t first)
 	if (at == &attach->deliveries || KCD_CONTAINER(at, struct kcd_delivery, link)->first != first)
 		return NULL;
 	return KCD_CONTAINER(at, struct kcd_delivery, link);
+}
+
+int kcd_attach_cut(struct kcd_attach *attach, uint64_t first, uint64_t n)
+{
+	struct kcd_list *pos = search_begin(attach, first);
+	uint64_t end = first + n;
+
+	for (; pos != &attach->deliveries; pos = pos->next) {
+		struct kcd_delivery *d = KCD_CONTAINER(pos, struct kcd_delivery, link);
+
+		if (d->first >= end)
+			break;
+		if (d->first < first && d->first + d->n > first &&
+		    !delivery_cut_front(attach->channel, d, first))
+			return KC_ENOMEM;
+		if (d->first + d->n > end && !delivery_cut_front(attach->channel, d, end))
+			return KC_ENOMEM;
+	}
+	return 0;
 }
 
 /* The record that holds exactly those of the deliveries [first, end) that the next

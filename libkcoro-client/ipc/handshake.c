@@ -17,6 +17,8 @@
 #include "proto/message.h"
 #include "proto/result.h"
 
+#define NOTICE_MAX 1024u /* a TAKEN of fifty ranges */
+
 /* The result of a reply, or of the ERROR in its place. */
 static int result_of(const struct kcp_args *args)
 {
@@ -153,5 +155,6 @@ int kci_handshake_hello(kc_ipc_conn_t *conn, struct kcp_stream *stream, uint64_t
 		ret->max_frame = KCI_FRAME_MAX;
 	ret->grace_ms = (uint32_t)kcp_num(&args, KCP_T_GRACE_MS, 0);
 	ret->requests_max = (uint32_t)kcp_num(&args, KCP_T_REQUESTS_MAX, 0);
-	return 0;
+	/* TAKEN cannot be refused: all but the longest will need no memory. */
+	return kcp_buf_reserve(kcp_stream_out(stream), NOTICE_MAX) ? 0 : KC_ENOMEM;
 }

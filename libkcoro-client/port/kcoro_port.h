@@ -120,6 +120,10 @@ void *kci_calloc(size_t n, size_t size) __attribute__((malloc, alloc_size(1, 2))
 void *kci_realloc(void *ptr, size_t n, size_t size);
 void kci_free(void *ptr);
 
+/* Give back to the system what the allocator holds and nobody uses, as far as it can be.
+ * Costs time in proportion to that: for quiet moments. */
+void kci_memory_trim(void);
+
 /* For KC_CLEANUP on any pointer: frees what it points to. */
 void kci_freep(void *ptr_to_ptr);
 

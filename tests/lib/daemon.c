@@ -89,7 +89,8 @@ static void put_pid(char *at, pid_t pid)
 }
 
 /* Set for the next child alone. */
-static const struct rlimit *descriptors;
+static int (*prepare_child)(void *arg);
+static void *prepare_arg;
 
 static int spawn(struct kct_daemon *d, int listen_fd, const char *const *argv)
 {
@@ -133,7 +134,7 @@ static int spawn(struct kct_daemon *d, int listen_fd, const char *const *argv)
 			fcntl(3, F_SETFD, 0);
 		else if (listen_fd >= 0 && dup2(listen_fd, 3) < 0)
 			_exit(126);
-		if (descriptors && setrlimit(RLIMIT_NOFILE, descriptors) < 0)
+		if (prepare_child && prepare_child(prepare_arg) != 0)
 			_exit(126);
 		execve(program, (char *const *)argv, env);
 		_exit(127);
@@ -187,16 +188,6 @@ int kct_daemon_start(struct kct_daemon *d, const char *config, const char *const
 	return r;
 }
 
-int kct_daemon_start_limited(struct kct_daemon *d, const struct rlimit *limit)
-{
-	int r;
-
-	descriptors = limit;
-	r = kct_daemon_start(d, NULL, NULL);
-	descriptors = NULL;
-	return r;
-}
-
 /* Start one that binds by itself; done when another socket is in place than before. */
 static int start_bound(struct kct_daemon *d, const char *config, const char *const *args)
 {
@@ -237,6 +228,30 @@ int kct_daemon_start_bound(struct kct_daemon *d, const char *config, const char 
 	int r = kct_daemon_prepare(d);
 
 	return r < 0 ? r : start_bound(d, config, args);
+}
+
+int kct_daemon_start_prepared(struct kct_daemon *d, bool bound, int (*prepare)(void *arg),
+			      void *arg)
+{
+	int r;
+
+	prepare_child = prepare;
+	prepare_arg = arg;
+	r = bound ? kct_daemon_start_bound(d, NULL, NULL) : kct_daemon_start(d, NULL, NULL);
+	prepare_child = NULL;
+	return r;
+}
+
+static int limit_descriptors(void *arg)
+{
+	return setrlimit(RLIMIT_NOFILE, arg);
+}
+
+int kct_daemon_start_limited(struct kct_daemon *d, const struct rlimit *limit)
+{
+	struct rlimit copy = *limit;
+
+	return kct_daemon_start_prepared(d, /* bound= */ false, limit_descriptors, &copy);
 }
 
 int kct_daemon_restart_bound(struct kct_daemon *d)

@@ -44,6 +44,11 @@ int kct_daemon_start_bound(struct kct_daemon *d, const char *config, const char 
 /* The same once more after its end, in the same folder, which is as its end left it. */
 int kct_daemon_restart_bound(struct kct_daemon *d);
 
+/* kct_daemon_start() or, with `bound`, kct_daemon_start_bound(), after `prepare` was called in
+ * the new process, between fork and exec: only calls that are safe there. 0 from it: go on. */
+int kct_daemon_start_prepared(struct kct_daemon *d, bool bound, int (*prepare)(void *arg),
+			      void *arg);
+
 /* kct_daemon_start() with so many descriptors and no more. */
 struct rlimit;
 int kct_daemon_start_limited(struct kct_daemon *d, const struct rlimit *descriptors);

@@ -184,8 +184,7 @@ static bool read_all(struct kct_wire *w, void *buf, size_t n)
 	return true;
 }
 
-/* Read one frame behind those there are. False: the end. */
-static bool read_frame(struct kct_wire *w)
+bool kct_read(struct kct_wire *w)
 {
 	uint8_t head[KCP_HEADER_SIZE];
 	const struct kcp_message *message;
@@ -220,7 +219,7 @@ static bool read_frame(struct kct_wire *w)
 const struct kct_frame *kct_next(struct kct_wire *w)
 {
 	for (size_t i = 0;; i++) {
-		if (i == w->n_frames && !read_frame(w))
+		if (i == w->n_frames && !kct_read(w))
 			fail_msg("the daemon has hung up");
 		if (!w->frames[i]->used) {
 			w->frames[i]->used = true;
@@ -232,7 +231,7 @@ const struct kct_frame *kct_next(struct kct_wire *w)
 const struct kct_frame *kct_reply(struct kct_wire *w, uint64_t id)
 {
 	for (size_t i = 0;; i++) {
-		if (i == w->n_frames && !read_frame(w))
+		if (i == w->n_frames && !kct_read(w))
 			fail_msg("the daemon has hung up before the reply to %llu",
 				 (unsigned long long)id);
 		if (!w->frames[i]->used && w->frames[i]->header.id == id) {
@@ -245,7 +244,7 @@ const struct kct_frame *kct_reply(struct kct_wire *w, uint64_t id)
 const struct kct_frame *kct_event(struct kct_wire *w, uint16_t type)
 {
 	for (size_t i = 0;; i++) {
-		if (i == w->n_frames && !read_frame(w))
+		if (i == w->n_frames && !kct_read(w))
 			fail_msg("the daemon has hung up before %s", kcp_message_name(type));
 		if (!w->frames[i]->used && w->frames[i]->header.id == 0 &&
 		    w->frames[i]->header.type == type) {
@@ -265,7 +264,7 @@ bool kct_has(struct kct_wire *w, uint16_t type)
 
 void kct_expect_end(struct kct_wire *w)
 {
-	assert_false(read_frame(w));
+	assert_false(kct_read(w));
 }
 
 void kct_expect_error(struct kct_wire *w, uint32_t result)
@@ -306,7 +305,7 @@ void kct_wire_bye(struct kct_wire *w)
 {
 	kct_begin_notice(w, KCP_BYE);
 	kct_end(w);
-	while (read_frame(w))
+	while (kct_read(w))
 		;
 	kct_wire_cut(w);
 }

@@ -83,6 +83,8 @@ void kct_raw(struct kct_wire *w, const void *data, size_t len);
 
 /* ---- reading ---------------------------------------------------------------- */
 
+/* Read one frame behind those there are; for those who look at w->frames. False: the end. */
+bool kct_read(struct kct_wire *w);
 /* The next frame, whatever it is, that was not asked for yet. */
 const struct kct_frame *kct_next(struct kct_wire *w);
 /* The reply of this id; frames before it are kept for later. */

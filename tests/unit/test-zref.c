@@ -372,6 +372,10 @@ static void names_and_tables_are_checked(void **state)
 	assert_int_equal(kc_zcopy_register("x", &no_attach), KC_EINVAL);
 	assert_int_equal(kc_zcopy_register("zref", &arena_ops), KC_EEXIST);
 	assert_int_equal(kc_zcopy_register("arena", &arena_ops), KC_EEXIST);
+	kct_alloc_fail_from(1);
+	assert_int_equal(kc_zcopy_register("y", &arena_ops), KC_ENOMEM);
+	assert_int_equal(kct_alloc_fail_end(), 1);
+	assert_int_equal(kc_zcopy_resolve("y"), KC_ENOENT);
 	assert_true(kc_zcopy_resolve("zref") >= 0);
 	assert_int_equal(kc_zcopy_resolve("x"), KC_ENOENT);
 	assert_int_equal(kc_zcopy_resolve(NULL), KC_EINVAL);
