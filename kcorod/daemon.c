@@ -164,8 +164,6 @@ void kcd_daemon_stop(struct kcd_daemon *d)
 	}
 }
 
-/* ---- life ------------------------------------------------------------------- */
-
 /* A connection costs two descriptors: its socket and its process. Those kept to wake
  * clients come on top. */
 static void raise_descriptors(struct kcd_daemon *d)
