@@ -11,18 +11,28 @@
 #include "proto/result.h"
 #include "proto/tlv.h"
 
-#define TURN_FRAMES 64u    /* handled for one connection in a turn ... */
-#define FRAME_BYTES 4096u  /* ... where so many bytes count as one more */
 #define DRAINED_BYTES 8192 /* a read shorter than this has emptied the socket */
 #define HELLO_NS (10 * KC_NS_PER_SEC)
 #define LINGER_NS (5 * KC_NS_PER_SEC)
+#define CONNECT_COST (UINT64_C(8) * KCD_COST_CALL)
 #define AFTER_END 65536u /* frames read of a client that reads no more itself */
+
+static void set_watch(struct kcd_conn *conn, bool read, bool write)
+{
+	if (kcd_watch_set(&conn->watch, read, write) < 0)
+		conn->overflowed = true;
+}
 
 static void on_socket(struct kcd_watch *watch, bool readable, bool writable)
 {
 	struct kcd_conn *conn = KCD_CONTAINER(watch, struct kcd_conn, watch);
 
 	if (readable) {
+		/* Told twice, it waits for its turn, and need not be told of in every turn. */
+		if (conn->readable) {
+			conn->queued = true;
+			set_watch(conn, false, conn->watch.want_write);
+		}
 		conn->readable = true;
 		kcd_conn_mark_ready(conn);
 	}
@@ -64,7 +74,7 @@ static void conn_free(struct kcd_conn *conn)
 	}
 	kcd_peer_free(conn->peer);
 	kcd_list_remove(&conn->link);
-	kcd_list_remove(&conn->ready);
+	kcd_turns_leave(&conn->seat);
 	kcd_list_remove(&conn->dirty);
 	KC_FREE(conn);
 }
@@ -87,7 +97,7 @@ int kcd_conn_new(struct kcd_daemon *d, int fd, struct kcd_conn **ret, const char
 	conn->state = KCD_CONN_CLOSED;
 	conn->timer.fn = on_timer;
 	kcd_list_init(&conn->link);
-	kcd_list_init(&conn->ready);
+	kcd_seat_init(&conn->seat, NULL);
 	kcd_list_init(&conn->dirty);
 	/* A whole frame fits above the cap, so a frame is never refused, only the next. */
 	kcp_stream_init(&conn->stream, fd, d->max_frame, d->config.output_max + d->max_frame);
@@ -107,6 +117,9 @@ int kcd_conn_new(struct kcd_daemon *d, int fd, struct kcd_conn **ret, const char
 		return r;
 	}
 	conn->user = kcd_user_ref(conn->peer->user);
+	conn->seat.share = &conn->user->share;
+	/* Somebody who connects all the time gets no more than somebody who asks. */
+	kcd_share_spend(&conn->user->share, CONNECT_COST);
 	r = kcd_watch_init(&conn->watch, d->loop, fd, on_socket);
 	if (r == 0)
 		r = kcd_watch_set(&conn->watch, true, false);
@@ -130,15 +143,7 @@ void kcd_conn_mark_ready(struct kcd_conn *conn)
 {
 	if (conn->state != KCD_CONN_OPEN || conn->blocked)
 		return;
-	if (kcd_list_empty(&conn->ready))
-		kcd_list_append(&conn->user->ready, &conn->ready);
-	if (kcd_list_empty(&conn->user->turn))
-		kcd_list_append(&conn->daemon->turns, &conn->user->turn);
-}
-
-void kcd_conn_charge(struct kcd_conn *conn, unsigned n)
-{
-	conn->spent += n;
+	kcd_turns_join(&conn->daemon->turns, &conn->seat);
 }
 
 /* Buffers grow and shrink with the frames; the user pays for what they are now. */
@@ -157,12 +162,6 @@ static void account(struct kcd_conn *conn)
 	conn->charged = now;
 }
 
-static void set_watch(struct kcd_conn *conn, bool read, bool write)
-{
-	if (kcd_watch_set(&conn->watch, read, write) < 0)
-		conn->overflowed = true;
-}
-
 /* The client hung up, or is gone. It may have closed one direction only, and still read
  * what it asked for. */
 static void lost(struct kcd_conn *conn)
@@ -176,6 +175,16 @@ static void lost(struct kcd_conn *conn)
 		kcd_session_lost(session);
 }
 
+/* Nothing more for now. */
+static void drained(struct kcd_conn *conn)
+{
+	conn->readable = false;
+	if (!conn->queued)
+		return;
+	conn->queued = false;
+	set_watch(conn, true, conn->watch.want_write);
+}
+
 /* One read. False: nothing more for now. */
 static bool fill(struct kcd_conn *conn)
 {
@@ -183,9 +192,10 @@ static bool fill(struct kcd_conn *conn)
 
 	if (!conn->readable)
 		return false;
+	kcd_turns_spend(&conn->daemon->turns, KCD_COST_CALL);
 	r = kcp_stream_fill(&conn->stream);
 	if (r == KC_EAGAIN) {
-		conn->readable = false;
+		drained(conn);
 		/* That was all there will be. */
 		if (conn->deaf)
 			lost(conn);
@@ -196,22 +206,22 @@ static bool fill(struct kcd_conn *conn)
 	else if (r <= 0)
 		lost(conn);
 	else if (r < DRAINED_BYTES && !conn->deaf)
-		conn->readable = false;
+		drained(conn);
 	return r > 0;
 }
 
-void kcd_conn_serve(struct kcd_conn *conn)
+void kcd_conn_serve(struct kcd_seat *seat)
 {
+	struct kcd_conn *conn = KCD_CONTAINER(seat, struct kcd_conn, seat);
 	struct kcd_daemon *d = conn->daemon;
 
-	conn->spent = 0;
 	while (conn->state == KCD_CONN_OPEN) {
 		struct kcp_header header;
 		const uint8_t *payload;
 		const char *why;
 		int r;
 
-		if (conn->spent >= TURN_FRAMES) {
+		if (!kcd_turns_may(&d->turns)) {
 			kcd_conn_mark_ready(conn);
 			break;
 		}
@@ -235,7 +245,7 @@ void kcd_conn_serve(struct kcd_conn *conn)
 			break;
 		}
 		d->frames_in++;
-		conn->spent += 1 + header.length / FRAME_BYTES;
+		kcd_turns_spend(&d->turns, KCD_COST_FRAME + header.length);
 		kcd_dispatch(conn, &header, payload);
 	}
 	if (conn->state != KCD_CONN_CLOSED)
@@ -250,7 +260,7 @@ static void go_deaf(struct kcd_conn *conn)
 		return;
 	}
 	conn->deaf = true;
-	conn->blocked = false;
+	conn->blocked = conn->queued = false;
 	conn->readable = true;
 	set_watch(conn, true, false);
 	kcd_conn_mark_ready(conn);
@@ -265,6 +275,7 @@ void kcd_conn_flush(struct kcd_conn *conn)
 
 	if (conn->state == KCD_CONN_CLOSED || conn->deaf)
 		return;
+	kcd_turns_spend(&d->turns, KCD_COST_CALL);
 	r = kcp_stream_flush(&conn->stream);
 	pending = kcp_stream_pending(&conn->stream);
 	if (r < 0 && r != KC_EAGAIN) {
@@ -291,7 +302,7 @@ void kcd_conn_flush(struct kcd_conn *conn)
 		conn->blocked = false;
 		kcd_conn_mark_ready(conn); /* frames may be in the buffer already */
 	}
-	set_watch(conn, open && !conn->blocked, pending > 0);
+	set_watch(conn, open && !conn->blocked && !conn->queued, pending > 0);
 	account(conn);
 	if (conn->starved && open && kcd_conn_may_give(conn)) {
 		conn->starved = false;
@@ -309,10 +320,15 @@ struct kcp_buf *kcd_conn_out(struct kcd_conn *conn)
 
 void kcd_conn_sent(struct kcd_conn *conn, size_t at)
 {
+	struct kcd_turns *turns = &conn->daemon->turns;
+	/* Whoever had it written, or, if only time did, whoever gets it. */
+	struct kcd_share *payer = turns->now ? turns->now : &conn->user->share;
+
 	if (kcp_frame_end(kcp_stream_out(&conn->stream), at) < 0)
 		conn->overflowed = true;
 	else
 		conn->daemon->frames_out++;
+	kcd_share_spend(payer, KCD_COST_FRAME + kcp_stream_out(&conn->stream)->len - at);
 	if (kcp_stream_pending(&conn->stream) > conn->daemon->config.output_max) {
 		/* Too much for the end of the turn; perhaps the client takes it now. */
 		(void)kcp_stream_flush(&conn->stream);
@@ -357,7 +373,7 @@ static void shut(struct kcd_conn *conn, enum kcd_conn_state state)
 {
 	conn->state = state;
 	conn->session = NULL;
-	kcd_list_remove(&conn->ready);
+	kcd_turns_leave(&conn->seat);
 }
 
 void kcd_conn_linger(struct kcd_conn *conn)

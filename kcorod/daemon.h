@@ -21,6 +21,7 @@
 #include "kcorod/reap.h"
 #include "kcorod/registry.h"
 #include "kcorod/timer.h"
+#include "kcorod/turns.h"
 #include "proto/buf.h"
 #include "proto/wire.h"
 
@@ -44,7 +45,7 @@ struct kcd_daemon {
 
 	struct kcd_list conns;    /* kcd_conn, all of them */
 	uint64_t n_conns;
-	struct kcd_list turns;    /* kcd_user with connections that are ready */
+	struct kcd_turns turns;   /* connections that have something to do */
 	struct kcd_list dirty;    /* kcd_conn with output to be written this turn */
 	struct kcd_list graves;   /* what is freed at the end of the turn */
 

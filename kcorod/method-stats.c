@@ -10,7 +10,7 @@
 #include "proto/tlv.h"
 #include "proto/values.h"
 
-#define CHANNELS_PER_FRAME 256u /* looked at for the price of one frame */
+#define LOOK_COST 2048u /* of finding a channel and looking at it */
 
 static void put_ledger(uint64_t stats[KCP_STAT_MAX + 1], const struct kc_ledger *l)
 {
@@ -107,7 +107,7 @@ void kcd_do_chan_list(struct kcd_call *call)
 		}
 		n++;
 	}
-	kcd_conn_charge(call->conn, seen / CHANNELS_PER_FRAME);
+	kcd_turns_spend(&call->daemon->turns, (uint64_t)seen * LOOK_COST);
 	kcd_call_end(call);
 }
 
@@ -119,7 +119,7 @@ void kcd_do_stats(struct kcd_call *call)
 	struct kcp_buf *buf;
 
 	kcd_daemon_totals(d, &totals);
-	kcd_conn_charge(call->conn, (unsigned)(d->registry.n / CHANNELS_PER_FRAME));
+	kcd_turns_spend(&call->daemon->turns, d->registry.n * LOOK_COST);
 	put_ledger(stats, &totals.ledger);
 	stats[KCP_S_BYTES_SENT] = totals.bytes_sent;
 	stats[KCP_S_BYTES_RECEIVED] = totals.bytes_received;

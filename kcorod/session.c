@@ -212,6 +212,9 @@ void kcd_session_end(struct kcd_session *session, bool died)
 		session->conn->session = NULL;
 	session->conn = NULL;
 	unsuspend(session);
+	kcd_share_spend(&session->peer->user->share,
+			session->attachments.n * KCD_COST_OBJECT +
+				session->requests.n * KCD_COST_FRAME);
 	end_requests(session);
 	while (!kcd_list_empty(&session->attached))
 		kcd_attachment_end(
@@ -228,6 +231,7 @@ int kcd_attachment_new(struct kcd_session *session, struct kcd_attachment **ret,
 {
 	struct kcd_attachment *att;
 
+	kcd_turns_spend(&session->daemon->turns, KCD_COST_OBJECT);
 	if (session->attachments.n >= session->daemon->config.attachments) {
 		*ret_limit = "limits.attachments";
 		return KC_EDQUOT;
