@@ -60,6 +60,7 @@ int kcd_session_new(struct kcd_conn *conn, uint32_t max_frame, struct kcd_sessio
 	kcd_list_init(&session->waiting);
 	kcd_list_init(&session->kept);
 	kcd_list_init(&session->attached);
+	kcd_list_init(&session->starved);
 	session->peer = KC_STEAL(conn->peer);
 	session->peer->died = on_death;
 	session->peer->arg = session;
@@ -286,11 +287,18 @@ struct kcd_attachment *kcd_attachment_find(struct kcd_session *session, uint32_t
 
 void kcd_session_feed(struct kcd_session *session)
 {
-	struct kcd_attachment *att, *safe;
+	struct kcd_list starved;
 
-	KCD_LIST_EACH (att, safe, &session->attached, struct kcd_attachment, link)
-		if (att->attach.credit > 0)
-			kcd_channel_pump(att->attach.channel);
+	/* Those of now: the output may be full again before all had their turn. */
+	kcd_list_init(&starved);
+	while (!kcd_list_empty(&session->starved)) {
+		struct kcd_list *link = session->starved.next;
+
+		kcd_list_remove(link);
+		kcd_list_append(&starved, link);
+	}
+	while (!kcd_list_empty(&starved))
+		kcd_attach_feed(KCD_LIST_FIRST(&starved, struct kcd_attach, creditor));
 }
 
 /* ---- what channels tell ----------------------------------------------------- */
@@ -332,7 +340,11 @@ static bool on_may_give(struct kcd_attach *attach)
 {
 	struct kcd_session *session = kcd_attachment_of(attach)->session;
 
-	return session->conn && kcd_conn_may_give(session->conn);
+	if (session->conn && kcd_conn_may_give(session->conn))
+		return true;
+	kcd_list_remove(&attach->creditor);
+	kcd_list_append(&session->starved, &attach->creditor);
+	return false;
 }
 
 static void on_gone(struct kcd_channel *ch)
