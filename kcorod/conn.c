@@ -57,6 +57,13 @@ struct kcd_log_about kcd_conn_about(const struct kcd_conn *conn)
 	return peer ? kcd_peer_about(peer, NULL) : (struct kcd_log_about){ 0 };
 }
 
+static void charge(struct kcd_conn *conn, uint64_t bytes)
+{
+	conn->user->buffers.used += bytes - conn->charged;
+	conn->daemon->buffers += bytes - conn->charged;
+	conn->charged = bytes;
+}
+
 static void conn_free(struct kcd_conn *conn)
 {
 	struct kcd_daemon *d = conn->daemon;
@@ -67,7 +74,7 @@ static void conn_free(struct kcd_conn *conn)
 		close(conn->fd);
 	kcp_stream_done(&conn->stream);
 	if (conn->user) {
-		conn->user->buffers.used -= conn->charged;
+		charge(conn, 0);
 		conn->user->connections--;
 		d->connections--;
 		kcd_user_unref(conn->user);
@@ -76,6 +83,7 @@ static void conn_free(struct kcd_conn *conn)
 	kcd_list_remove(&conn->link);
 	kcd_turns_leave(&conn->seat);
 	kcd_list_remove(&conn->dirty);
+	kcd_warm_take(&d->warm, conn);
 	KC_FREE(conn);
 }
 
@@ -99,6 +107,7 @@ int kcd_conn_new(struct kcd_daemon *d, int fd, struct kcd_conn **ret, const char
 	kcd_list_init(&conn->link);
 	kcd_seat_init(&conn->seat, NULL);
 	kcd_list_init(&conn->dirty);
+	kcd_list_init(&conn->warm);
 	/* A whole frame fits above the cap, so a frame is never refused, only the next. */
 	kcp_stream_init(&conn->stream, fd, d->max_frame, d->config.output_max + d->max_frame);
 	r = kcd_peer_new(fd, &d->users, &conn->peer);
@@ -149,17 +158,21 @@ void kcd_conn_mark_ready(struct kcd_conn *conn)
 /* Buffers grow and shrink with the frames; the user pays for what they are now. */
 static void account(struct kcd_conn *conn)
 {
-	uint64_t now = conn->stream.in_cap + conn->stream.out.cap;
-	struct kcd_budget *budget = &conn->user->buffers;
+	const struct kcp_stream *stream = &conn->stream;
+	uint64_t before = conn->charged, now = stream->in_cap + stream->out.cap;
+	const struct kcd_budget *budget = &conn->user->buffers;
+	bool empty = stream->in_start == stream->in_end && kcp_stream_pending(stream) == 0;
 
-	budget->used = budget->used - conn->charged + now;
-	if (now > conn->charged && budget->used > budget->max && conn->state == KCD_CONN_OPEN &&
-	    now > KCP_FRAME_MIN_MAX) {
-		conn->charged = now;
+	charge(conn, now);
+	kcd_warm_put(conn->daemon, conn, empty ? (size_t)now : 0);
+	if (now > before && budget->used > budget->max && conn->state == KCD_CONN_OPEN &&
+	    now > KCP_FRAME_MIN_MAX)
 		kcd_conn_fault(conn, KC_EDQUOT, "user_limits.buffers");
-		return;
-	}
-	conn->charged = now;
+}
+
+void kcd_conn_release(struct kcd_conn *conn)
+{
+	charge(conn, kcp_stream_release(&conn->stream));
 }
 
 /* The client hung up, or is gone. It may have closed one direction only, and still read

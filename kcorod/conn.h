@@ -31,6 +31,8 @@ struct kcd_conn {
 	struct kcd_list link;  /* daemon->conns */
 	struct kcd_seat seat;  /* at its user's share of the daemon's time */
 	struct kcd_list dirty; /* daemon->dirty */
+	struct kcd_list warm;  /* daemon->warm */
+	size_t warm_bytes;     /* of buffers with nothing in them, as long as it is on that list */
 	struct kcd_corpse corpse;
 	int fd;
 	struct kcp_stream stream;
@@ -62,6 +64,9 @@ void kcd_conn_serve(struct kcd_seat *seat);
 
 /* Write what waits; pause, resume or cut off as the marks say. */
 void kcd_conn_flush(struct kcd_conn *conn);
+
+/* Give back buffers that hold nothing. */
+void kcd_conn_release(struct kcd_conn *conn);
 
 /* Look at the input again in this or the next turn. */
 void kcd_conn_mark_ready(struct kcd_conn *conn);

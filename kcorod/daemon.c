@@ -54,6 +54,7 @@ static bool turn(void *arg)
 	kcd_timers_run(&d->timers, d->timers.now_ns);
 	flush(d);
 	kcd_reap(&d->graves);
+	kcd_warm_look(d);
 	if (d->stopping && kcd_list_empty(&d->conns))
 		kcd_loop_stop(d->loop);
 	return kcd_turns_busy(&d->turns) || !kcd_list_empty(&d->dirty);
@@ -146,6 +147,7 @@ int kcd_daemon_new(const struct kcd_config *config, struct kcd_daemon **ret)
 	kcd_list_init(&d->graves);
 	kcd_pool_init(&d->requests, sizeof(struct kcd_request), REQUESTS_KEPT);
 	kcd_bufs_init(&d->bufs);
+	kcd_warm_init(&d->warm);
 	kcp_buf_init(&d->scratch, (size_t)d->max_frame + KCP_FRAME_EXTRA);
 	kcd_listener_init(&d->listener, d);
 	r = kcd_registry_init(&d->registry);

@@ -22,6 +22,7 @@
 #include "kcorod/registry.h"
 #include "kcorod/timer.h"
 #include "kcorod/turns.h"
+#include "kcorod/warm.h"
 #include "proto/buf.h"
 #include "proto/wire.h"
 
@@ -52,6 +53,9 @@ struct kcd_daemon {
 	struct kcd_pool requests; /* struct kcd_request */
 	struct kcd_bufs bufs;     /* elements of waiting SENDs, long replies */
 	struct kcp_buf scratch;   /* a reply being built */
+	struct kcd_warm warm;
+	uint64_t buffers;         /* bytes of all connections' buffers */
+	uint64_t turns_had;       /* of the loop */
 
 	struct kcd_totals gone;   /* of channels that were freed */
 	uint64_t started_ns;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Segments grow with the traffic of their channel, from 1 KiB to 64 KiB, so that
- * ten thousand quiet channels cost little and a busy one few allocations. What is
+ * ten thousand quiet channels cost little and a busy one few allocations. An empty
+ * channel has none: the smallest is of a size that the allocator hands back and
+ * forth as fast as any list of spare ones could. What is
  * charged to the budgets is the memory of segments, not the bytes of elements:
  * one element left behind in a segment is paid for by who left it there.
  */
@@ -12,8 +14,9 @@
 #include "kcoro/error.h"
 #include "libkcoro-client/port/kcoro_port.h"
 
-#define SEGMENT_MIN 1024u
+#define SEGMENT_MIN (1024u - (uint32_t)sizeof(struct kcd_segment))
 #define SEGMENT_MAX 65536u
+#define SEGS_KEEP 64u /* places for segments that an empty channel keeps */
 #define PREFIX 4u /* length before each message */
 
 struct kcd_segment {
@@ -53,7 +56,6 @@ void kcd_elements_done(struct kcd_elements *es)
 {
 	for (size_t i = es->first; i < es->first + es->n; i++)
 		segment_free(es, es->segs[i]);
-	segment_free(es, es->spare);
 	KC_FREE(es->segs);
 	*es = (struct kcd_elements){ .elem_size = es->elem_size };
 }
@@ -105,38 +107,31 @@ static struct kcd_segment *segment_last(const struct kcd_elements *es)
 /* A new last segment with room for an element that takes `need` bytes. */
 static int segment_add(struct kcd_elements *es, uint32_t need, const char **ret_limit)
 {
-	struct kcd_segment *seg = NULL, *last = segment_last(es);
+	struct kcd_segment *seg, *last = segment_last(es);
 	uint32_t size = last && last->size < SEGMENT_MAX ? 2 * last->size : SEGMENT_MIN;
 	int r = segments_reserve(es);
 
 	if (r < 0)
 		return r;
-	if (last && last->size >= SEGMENT_MAX)
-		size = SEGMENT_MAX;
 	while (size < need && size < SEGMENT_MAX)
 		size *= 2;
+	if (size > SEGMENT_MAX || (last && last->size >= SEGMENT_MAX))
+		size = SEGMENT_MAX;
 	if (size < need)
 		size = need; /* a message of its own size */
-	if (es->spare && es->spare->size >= size) {
-		seg = es->spare;
-		es->spare = NULL;
-		seg->n = seg->live = seg->used = 0;
-	} else {
+	r = segment_charge(es, size, ret_limit);
+	if (r == KC_EDQUOT && size > need) {
+		size = need; /* near the limit: no more than is needed */
 		r = segment_charge(es, size, ret_limit);
-		if (r == KC_EDQUOT && size > need) {
-			size = need; /* near the limit: no more than is needed */
-			r = segment_charge(es, size, ret_limit);
-		}
-		if (r < 0)
-			return r;
-		seg = KC_ALLOC(sizeof(*seg) + size);
-		if (!seg) {
-			segment_uncharge(es, size);
-			return KC_ENOMEM;
-		}
-		*seg = (struct kcd_segment){ .size = size };
 	}
-	seg->first = es->next;
+	if (r < 0)
+		return r;
+	seg = KC_ALLOC(sizeof(*seg) + size);
+	if (!seg) {
+		segment_uncharge(es, size);
+		return KC_ENOMEM;
+	}
+	*seg = (struct kcd_segment){ .size = size, .first = es->next };
 	es->segs[es->first + es->n++] = seg;
 	return 0;
 }
@@ -267,18 +262,21 @@ void kcd_elements_free(struct kcd_elements *es, uint64_t seq, uint64_t n)
 		if (seg->live > 0)
 			continue;
 		/* An empty last segment would be filled up again, but its numbers would keep
-		 * the freed bytes: start afresh, with the smallest kept warm. */
+		 * the freed bytes: start afresh. */
 		if (k == es->first) {
 			es->first++;
 		} else {
 			memmove(es->segs + k, es->segs + k + 1,
 				(es->first + es->n - k - 1) * sizeof(*es->segs));
 		}
-		if (--es->n == 0)
+		if (--es->n == 0) {
 			es->first = 0;
-		if (!es->spare && seg->size <= SEGMENT_MIN)
-			es->spare = seg;
-		else
-			segment_free(es, seg);
+			if (es->cap > SEGS_KEEP) {
+				KC_FREE(es->segs);
+				es->segs = NULL;
+				es->cap = 0;
+			}
+		}
+		segment_free(es, seg);
 	}
 }

@@ -110,6 +110,11 @@ static inline struct kcp_buf *kcp_stream_out(struct kcp_stream *stream)
  * KC_ECONNRESET / KC_ENOMEM (the output has ended). */
 int kcp_stream_flush(struct kcp_stream *stream);
 
+/* Give back the buffers that hold nothing; the next frame gets new ones. Not between begin
+ * and end of a frame, nor while the payload of one is looked at. Returns the bytes that the
+ * stream has now. */
+size_t kcp_stream_release(struct kcp_stream *stream);
+
 /* Bytes that wait. */
 static inline size_t kcp_stream_pending(const struct kcp_stream *stream)
 {

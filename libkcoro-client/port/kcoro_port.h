@@ -120,6 +120,10 @@ void *kci_calloc(size_t n, size_t size) __attribute__((malloc, alloc_size(1, 2))
 void *kci_realloc(void *ptr, size_t n, size_t size);
 void kci_free(void *ptr);
 
+/* Give what was freed back to the kernel, where the C library can: for a process that has
+ * become idle, since it takes a while. */
+void kci_memory_trim(void);
+
 /* For KC_CLEANUP on any pointer: frees what it points to. */
 void kci_freep(void *ptr_to_ptr);
 

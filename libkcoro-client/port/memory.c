@@ -5,6 +5,9 @@
 #include "libkcoro-client/port/kcoro_port.h"
 
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static _Atomic(kci_alloc_hook_fn) alloc_hook;
 
@@ -48,6 +51,13 @@ void *kci_realloc(void *ptr, size_t n, size_t size)
 void kci_free(void *ptr)
 {
 	free(ptr);
+}
+
+void kci_memory_trim(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }
 
 void kci_freep(void *ptr_to_ptr)
