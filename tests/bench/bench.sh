@@ -18,8 +18,9 @@ form() {
 		$5 !~ /^(ns|1\/s|calls|bytes|switches)$/ { print $1 ": unit " $5 }
 		$6 !~ /^([a-z0-9_]+|-)$/ { print $1 ": reference " $6 }
 		$8 !~ /^(one-cpu|smt|near|far|-)$/ { print $1 ": class " $8 }
-		# where system calls cannot be counted a figure says so; all others are numbers
-		$7 == "n/a" && $1 ~ /syscalls/ && $2 == "n/a" { next }
+		# where system calls cannot be counted, or there is one user only, a figure says so;
+		# all others are numbers
+		$7 == "n/a" && $1 ~ /syscalls|^fair_/ && $2 == "n/a" { next }
 		# it is 0 if all is well, and beside nothing
 		$5 == "switches" && $2 == "0" && $6 == "-" && $7 == "-" { next }
 		!number($2) || !number($3) || !number($4) || !number($7) { print $1 ": no number in: " $0 }
@@ -70,6 +71,8 @@ done
 clean "bench_scale" bench bench_scale '' scale_idle_rss scale_idle_rss_anon scale_idle_wakeups \
 	scale_idle_rss_after_1m $scale scale_recv_waiting_1000 scale_close_waiting_1000 \
 	scale_recv_credit_1000 scale_bye_attached_10k
+clean "bench_fair" bench bench_fair '' fair_stream_64_beside_pings fair_stream_64_beside_sends \
+	fair_stream_64_beside_lists fair_stream_64_beside_mix fair_trips_64_beside_mix
 clean "bench_throughput with numbers" bench bench_throughput '3 2 100 5' thread_3x2_8 \
 	thread_3x2_64_touch socket_3x2_single_8 socket_3x2_single_64_touch
 clean "one figure alone" bench bench_latency '--only socket_rendezvous_rtt_64' socket_rendezvous_rtt_64

@@ -95,7 +95,6 @@ static void say_list(struct talker *t)
 	kct_end_later(&t->w);
 }
 
-/* A notice has no answer: a flood that costs the one who sends it nothing to read. */
 static void say_send(struct talker *t)
 {
 	size_t at;
