@@ -102,6 +102,8 @@ void kcd_attach_return_all(struct kcd_attach *attach);
 
 /* An attachment is on the channel's list of creditors while it may be given more. */
 void kcd_attach_update_credit(struct kcd_attach *attach);
+/* It detaches: on none of these lists any more. */
+void kcd_attach_leave(struct kcd_attach *attach);
 /* Give elements ahead to whoever has credit; ask for them back where others wait. */
 void kcd_channel_give_ahead(struct kcd_channel *ch);
 void kcd_channel_recall(struct kcd_channel *ch);

@@ -79,6 +79,8 @@ struct kcd_channel *kcd_channel_new(const struct kcd_channel_options *opts,
 	kcd_list_init(&ch->creditors);
 	kcd_list_init(&ch->silent_senders);
 	kcd_list_init(&ch->silent_receivers);
+	kcd_list_init(&ch->holders);
+	ch->recalls = 1;
 	return ch;
 }
 
@@ -217,12 +219,14 @@ void kcd_attach_init(struct kcd_attach *attach, struct kcd_channel *ch)
 {
 	attach->channel = ch;
 	kcd_list_init(&attach->creditor);
+	kcd_list_init(&attach->holder);
 	kcd_list_init(&attach->deliveries);
 	attach->settled_at = &attach->deliveries;
 	attach->credit = 0;
 	attach->n_given = 0;
 	attach->next_delivery = 1;
-	attach->suspended = attach->recalling = attach->recall_vain = false;
+	attach->suspended = attach->recall_vain = false;
+	attach->recall_choice = 0;
 	attach->in_hand = attach->in_hand_bytes = 0;
 	attach->send_bell = attach->recv_bell = NULL;
 	kcd_list_append(&ch->attachments, &attach->link);
@@ -244,7 +248,6 @@ void kcd_attach_done(struct kcd_attach *attach, bool died)
 	}
 	attach->in_hand = attach->in_hand_bytes = 0;
 	attach->credit = 0;
-	kcd_list_remove(&attach->creditor);
 	kcd_list_remove(&attach->link);
 	ch->n_attached--;
 	if (attach->roles & KCP_ROLE_RECEIVER)
@@ -252,6 +255,7 @@ void kcd_attach_done(struct kcd_attach *attach, bool died)
 	if (attach->roles & KCP_ROLE_SENDER)
 		ch->n_senders--;
 	kcd_attach_return_all(attach);
+	kcd_attach_leave(attach);
 	if ((attach->roles & KCP_ROLE_SENDER) && ch->n_senders == 0 &&
 	    (ch->opts.flags & KCP_CHAN_AUTO_CLOSE))
 		kcd_channel_close(ch);

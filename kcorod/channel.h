@@ -65,7 +65,9 @@ struct kcd_channel_ops {
 	void (*gone)(struct kcd_channel *ch);
 	/* A bell rings. */
 	void (*ring)(struct kcd_bell *bell);
-	/* May elements be given ahead to this attachment now (its output is not clogged)? */
+	/* May elements be given ahead to this attachment now (its output is not clogged)? If
+	 * not, attach->creditor may be moved to a list of those that wait until they can:
+	 * kcd_attach_feed() then. */
 	bool (*may_give)(struct kcd_attach *attach);
 };
 
@@ -82,7 +84,7 @@ struct kcd_channel_options {
 
 struct kcd_channel {
 	struct kcd_channel_options opts;
-	char name[KCP_NAME_MAX + 1];
+	const char *name; /* the registry's, which keeps it as long as it is */
 	uint64_t id;
 	uint32_t uid, gid;
 
@@ -110,6 +112,9 @@ struct kcd_channel {
 	uint32_t n_attached, n_senders, n_receivers;
 	struct kcd_list creditors; /* kcd_attach with credit, in turn */
 	struct kcd_list silent_senders, silent_receivers; /* kcd_bell */
+	struct kcd_list holders;   /* kcd_attach that may be asked to give back, in turn */
+	struct kcd_attach *recalling; /* its RECALL is not answered yet */
+	uint64_t recalls;
 	bool closed, destroyed, gone;
 	bool pumping, pump_again;
 	unsigned held; /* see kcd_channel_hold() */
@@ -123,7 +128,8 @@ struct kcd_channel {
 struct kcd_attach {
 	struct kcd_channel *channel;
 	struct kcd_list link;     /* in channel->attachments */
-	struct kcd_list creditor; /* in channel->creditors, or alone */
+	struct kcd_list creditor; /* in channel->creditors; alone; or see ops->may_give */
+	struct kcd_list holder;   /* in channel->holders, or alone */
 	uint32_t roles;           /* KCP_ROLE_* */
 	bool lease;               /* given ahead as leases; RECV must ask for leases */
 	uint32_t lease_ms;
@@ -133,8 +139,8 @@ struct kcd_attach {
 	struct kcd_list deliveries; /* kcd_delivery, by rising numbers */
 	struct kcd_list *settled_at; /* where the latest search among them ended */
 	bool suspended;           /* its session has no connection */
-	bool recalling;           /* a RECALL is not answered yet */
 	bool recall_vain;         /* had nothing to spare: not asked again until it took some */
+	uint64_t recall_choice;   /* the latest recall for which it was looked at */
 	uint64_t in_hand;         /* elements of the latest TAKEN, see kcd_attach_progress() */
 	uint64_t in_hand_bytes;
 	struct kcd_bell *send_bell, *recv_bell; /* or NULL */
@@ -296,8 +302,7 @@ void kcd_wait_end(struct kcd_wait *wait);
 void kcd_wait_suspend(struct kcd_wait *wait);
 void kcd_wait_resume(struct kcd_wait *wait);
 
-/* Let everything that can proceed proceed. To be called when an attachment with
- * credit may be given to again (ops->may_give changed its mind). */
+/* Let everything that can proceed proceed. */
 void kcd_channel_pump(struct kcd_channel *ch);
 
 /* Between these nothing proceeds: for many small steps with one pump behind them. */
@@ -330,6 +335,8 @@ void kcd_attach_recalled(struct kcd_attach *attach);
 
 void kcd_attach_credit(struct kcd_attach *attach, uint32_t credit);
 
+/* ops->may_give changed its mind. */
+void kcd_attach_feed(struct kcd_attach *attach);
 /* --- bell.c --- */
 
 /*

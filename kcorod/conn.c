@@ -11,18 +11,36 @@
 #include "proto/result.h"
 #include "proto/tlv.h"
 
-#define TURN_FRAMES 64u    /* handled for one connection in a turn ... */
-#define FRAME_BYTES 4096u  /* ... where so many bytes count as one more */
 #define DRAINED_BYTES 8192 /* a read shorter than this has emptied the socket */
 #define HELLO_NS (10 * KC_NS_PER_SEC)
 #define LINGER_NS (5 * KC_NS_PER_SEC)
+#define CONNECT_COST (UINT64_C(8) * KCD_COST_CALL)
 #define AFTER_END 65536u /* frames read of a client that reads no more itself */
+
+static void mark_dirty(struct kcd_conn *conn)
+{
+	if (kcd_list_empty(&conn->dirty))
+		kcd_list_append(&conn->daemon->dirty, &conn->dirty);
+}
+
+static void set_watch(struct kcd_conn *conn, bool read, bool write)
+{
+	if (kcd_watch_set(&conn->watch, read, write) == 0)
+		return;
+	conn->torn = true;
+	mark_dirty(conn);
+}
 
 static void on_socket(struct kcd_watch *watch, bool readable, bool writable)
 {
 	struct kcd_conn *conn = KCD_CONTAINER(watch, struct kcd_conn, watch);
 
 	if (readable) {
+		/* Told twice, it waits for its turn, and need not be told of in every turn. */
+		if (conn->readable) {
+			conn->queued = true;
+			set_watch(conn, false, conn->watch.want_write);
+		}
 		conn->readable = true;
 		kcd_conn_mark_ready(conn);
 	}
@@ -47,6 +65,13 @@ struct kcd_log_about kcd_conn_about(const struct kcd_conn *conn)
 	return peer ? kcd_peer_about(peer, NULL) : (struct kcd_log_about){ 0 };
 }
 
+static void charge(struct kcd_conn *conn, uint64_t bytes)
+{
+	conn->user->buffers.used += bytes - conn->charged;
+	conn->daemon->buffers += bytes - conn->charged;
+	conn->charged = bytes;
+}
+
 static void conn_free(struct kcd_conn *conn)
 {
 	struct kcd_daemon *d = conn->daemon;
@@ -57,15 +82,16 @@ static void conn_free(struct kcd_conn *conn)
 		close(conn->fd);
 	kcp_stream_done(&conn->stream);
 	if (conn->user) {
-		conn->user->buffers.used -= conn->charged;
+		charge(conn, 0);
 		conn->user->connections--;
 		d->connections--;
 		kcd_user_unref(conn->user);
 	}
 	kcd_peer_free(conn->peer);
 	kcd_list_remove(&conn->link);
-	kcd_list_remove(&conn->ready);
+	kcd_turns_leave(&conn->seat);
 	kcd_list_remove(&conn->dirty);
+	kcd_warm_take(&d->warm, conn);
 	KC_FREE(conn);
 }
 
@@ -73,7 +99,7 @@ static void bury(struct kcd_corpse *corpse)
 {
 	struct kcd_conn *conn = KCD_CONTAINER(corpse, struct kcd_conn, corpse);
 
-	kcd_daemon_trim_later(conn->daemon);
+	kcd_warm_later(conn->daemon);
 	conn_free(conn);
 }
 
@@ -90,8 +116,9 @@ int kcd_conn_new(struct kcd_daemon *d, int fd, struct kcd_conn **ret, const char
 	conn->state = KCD_CONN_CLOSED;
 	conn->timer.fn = on_timer;
 	kcd_list_init(&conn->link);
-	kcd_list_init(&conn->ready);
+	kcd_seat_init(&conn->seat, NULL);
 	kcd_list_init(&conn->dirty);
+	kcd_list_init(&conn->warm);
 	/* A whole frame fits above the cap, so a frame is never refused, only the next. */
 	kcp_stream_init(&conn->stream, fd, d->max_frame, d->config.output_max + d->max_frame);
 	r = kcd_peer_new(fd, &d->users, &conn->peer);
@@ -110,6 +137,9 @@ int kcd_conn_new(struct kcd_daemon *d, int fd, struct kcd_conn **ret, const char
 		return r;
 	}
 	conn->user = kcd_user_ref(conn->peer->user);
+	conn->seat.share = &conn->user->share;
+	/* Somebody who connects all the time gets no more than somebody who asks. */
+	kcd_share_spend(&conn->user->share, CONNECT_COST);
 	r = kcd_watch_init(&conn->watch, d->loop, fd, on_socket);
 	if (r == 0)
 		r = kcd_watch_set(&conn->watch, true, false);
@@ -133,45 +163,27 @@ void kcd_conn_mark_ready(struct kcd_conn *conn)
 {
 	if (conn->state != KCD_CONN_OPEN || conn->blocked)
 		return;
-	if (kcd_list_empty(&conn->ready))
-		kcd_list_append(&conn->user->ready, &conn->ready);
-	if (kcd_list_empty(&conn->user->turn))
-		kcd_list_append(&conn->daemon->turns, &conn->user->turn);
-}
-
-void kcd_conn_charge(struct kcd_conn *conn, unsigned n)
-{
-	conn->spent += n;
+	kcd_turns_join(&conn->daemon->turns, &conn->seat);
 }
 
 /* Buffers grow and shrink with the frames; the user pays for what they are now. */
 static void account(struct kcd_conn *conn)
 {
-	uint64_t now = conn->stream.in_cap + conn->stream.out.cap;
-	struct kcd_budget *budget = &conn->user->buffers;
+	const struct kcp_stream *stream = &conn->stream;
+	uint64_t before = conn->charged, now = stream->in_cap + stream->out.cap;
+	const struct kcd_budget *budget = &conn->user->buffers;
+	bool empty = stream->in_start == stream->in_end && kcp_stream_pending(stream) == 0;
 
-	budget->used = budget->used - conn->charged + now;
-	if (now > conn->charged && budget->used > budget->max && conn->state == KCD_CONN_OPEN &&
-	    now > KCP_FRAME_MIN_MAX) {
-		conn->charged = now;
+	charge(conn, now);
+	kcd_warm_put(conn->daemon, conn, empty ? (size_t)now : 0);
+	if (now > before && budget->used > budget->max && conn->state == KCD_CONN_OPEN &&
+	    now > KCP_FRAME_MIN_MAX)
 		kcd_conn_fault(conn, KC_EDQUOT, "user_limits.buffers");
-		return;
-	}
-	conn->charged = now;
 }
 
-static void mark_dirty(struct kcd_conn *conn)
+void kcd_conn_release(struct kcd_conn *conn)
 {
-	if (kcd_list_empty(&conn->dirty))
-		kcd_list_append(&conn->daemon->dirty, &conn->dirty);
-}
-
-static void set_watch(struct kcd_conn *conn, bool read, bool write)
-{
-	if (kcd_watch_set(&conn->watch, read, write) == 0)
-		return;
-	conn->torn = true;
-	mark_dirty(conn);
+	charge(conn, kcp_stream_release(&conn->stream));
 }
 
 /* The client hung up, or is gone. It may have closed one direction only, and still read
@@ -187,6 +199,16 @@ static void lost(struct kcd_conn *conn)
 		kcd_session_lost(session);
 }
 
+/* Nothing more for now. */
+static void drained(struct kcd_conn *conn)
+{
+	conn->readable = false;
+	if (!conn->queued)
+		return;
+	conn->queued = false;
+	set_watch(conn, true, conn->watch.want_write);
+}
+
 /* One read. False: nothing more for now. */
 static bool fill(struct kcd_conn *conn)
 {
@@ -194,9 +216,10 @@ static bool fill(struct kcd_conn *conn)
 
 	if (!conn->readable)
 		return false;
+	kcd_turns_spend(&conn->daemon->turns, KCD_COST_CALL);
 	r = kcp_stream_fill(&conn->stream);
 	if (r == KC_EAGAIN) {
-		conn->readable = false;
+		drained(conn);
 		/* That was all there will be. */
 		if (conn->deaf)
 			lost(conn);
@@ -207,22 +230,22 @@ static bool fill(struct kcd_conn *conn)
 	else if (r <= 0)
 		lost(conn);
 	else if (r < DRAINED_BYTES && !conn->deaf)
-		conn->readable = false;
+		drained(conn);
 	return r > 0;
 }
 
-void kcd_conn_serve(struct kcd_conn *conn)
+void kcd_conn_serve(struct kcd_seat *seat)
 {
+	struct kcd_conn *conn = KCD_CONTAINER(seat, struct kcd_conn, seat);
 	struct kcd_daemon *d = conn->daemon;
 
-	conn->spent = 0;
 	while (conn->state == KCD_CONN_OPEN) {
 		struct kcp_header header;
 		const uint8_t *payload;
 		const char *why;
 		int r;
 
-		if (conn->spent >= TURN_FRAMES) {
+		if (!kcd_turns_may(&d->turns)) {
 			kcd_conn_mark_ready(conn);
 			break;
 		}
@@ -246,7 +269,7 @@ void kcd_conn_serve(struct kcd_conn *conn)
 			break;
 		}
 		d->frames_in++;
-		conn->spent += 1 + header.length / FRAME_BYTES;
+		kcd_turns_spend(&d->turns, KCD_COST_FRAME + header.length);
 		kcd_dispatch(conn, &header, payload);
 	}
 	if (conn->state != KCD_CONN_CLOSED)
@@ -261,7 +284,7 @@ static void go_deaf(struct kcd_conn *conn)
 		return;
 	}
 	conn->deaf = true;
-	conn->blocked = false;
+	conn->blocked = conn->queued = false;
 	conn->readable = true;
 	set_watch(conn, true, false);
 	kcd_conn_mark_ready(conn);
@@ -280,6 +303,7 @@ void kcd_conn_flush(struct kcd_conn *conn)
 		kcd_conn_break(conn);
 		return;
 	}
+	kcd_turns_spend(&d->turns, KCD_COST_CALL);
 	r = kcp_stream_flush(&conn->stream);
 	pending = kcp_stream_pending(&conn->stream);
 	if (r < 0 && r != KC_EAGAIN) {
@@ -306,7 +330,7 @@ void kcd_conn_flush(struct kcd_conn *conn)
 		conn->blocked = false;
 		kcd_conn_mark_ready(conn); /* frames may be in the buffer already */
 	}
-	set_watch(conn, open && !conn->blocked, pending > 0);
+	set_watch(conn, open && !conn->blocked && !conn->queued, pending > 0);
 	account(conn);
 	if (conn->starved && open && kcd_conn_may_give(conn)) {
 		conn->starved = false;
@@ -324,6 +348,9 @@ struct kcp_buf *kcd_conn_out(struct kcd_conn *conn)
 
 void kcd_conn_sent(struct kcd_conn *conn, size_t at)
 {
+	struct kcd_turns *turns = &conn->daemon->turns;
+	/* Whoever had it written, or, if only time did, whoever gets it. */
+	struct kcd_share *payer = turns->now ? turns->now : &conn->user->share;
 	int r = kcp_stream_frame_end(&conn->stream, at);
 
 	if (r == KC_ENOMEM)
@@ -332,6 +359,7 @@ void kcd_conn_sent(struct kcd_conn *conn, size_t at)
 		conn->overflowed = true;
 	else
 		conn->daemon->frames_out++;
+	kcd_share_spend(payer, KCD_COST_FRAME + kcp_stream_out(&conn->stream)->len - at);
 	if (kcp_stream_pending(&conn->stream) > conn->daemon->config.output_max) {
 		/* Too much for the end of the turn; perhaps the client takes it now. */
 		(void)kcp_stream_flush(&conn->stream);
@@ -355,8 +383,7 @@ int kcd_conn_pass(struct kcd_conn *conn, int fd)
 void kcd_conn_overflow(struct kcd_conn *conn)
 {
 	conn->overflowed = true;
-	if (kcd_list_empty(&conn->dirty))
-		kcd_list_append(&conn->daemon->dirty, &conn->dirty);
+	mark_dirty(conn);
 }
 
 bool kcd_conn_may_give(struct kcd_conn *conn)
@@ -393,7 +420,7 @@ static void shut(struct kcd_conn *conn, enum kcd_conn_state state)
 {
 	conn->state = state;
 	conn->session = NULL;
-	kcd_list_remove(&conn->ready);
+	kcd_turns_leave(&conn->seat);
 }
 
 void kcd_conn_linger(struct kcd_conn *conn)

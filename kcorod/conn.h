@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One socket. Reads whole frames and hands them to dispatch, up to a budget per
- * turn; gathers what is answered and writes it once per turn. A peer that does not
- * read is not read from; one that lets too much pile up is cut off.
+ * One socket. Reads whole frames and hands them to dispatch, as long as turns.h lets
+ * it; gathers what is answered and writes it once per turn. A peer that does not read
+ * is not read from, nor is one that has had its share; one that lets too much pile up
+ * is cut off.
  */
 #ifndef KCD_CONN_H
 #define KCD_CONN_H
@@ -28,8 +29,10 @@ enum kcd_conn_state {
 struct kcd_conn {
 	struct kcd_daemon *daemon;
 	struct kcd_list link;  /* daemon->conns */
-	struct kcd_list ready; /* user->ready */
+	struct kcd_seat seat;  /* at its user's share of the daemon's time */
 	struct kcd_list dirty; /* daemon->dirty */
+	struct kcd_list warm;  /* daemon->warm */
+	size_t warm_bytes;     /* of buffers with nothing in them, as long as it is on that list */
 	struct kcd_corpse corpse;
 	int fd;
 	struct kcp_stream stream;
@@ -40,13 +43,13 @@ struct kcd_conn {
 	struct kcd_timer timer;      /* for HELLO; for lingering */
 	enum kcd_conn_state state;
 	bool readable;   /* the socket may have more */
+	bool queued;     /* ... and is not watched until all of that is read */
 	bool blocked;    /* output above the high mark: not read from */
 	bool starved;    /* elements could not be given ahead because of that */
 	bool overflowed; /* output above the cap: to be cut off */
 	bool torn;       /* no memory for a frame: to be broken, so that RESUME brings it again */
 	bool fresh;      /* HELLO was just answered: RESUME may come now, and only now */
 	bool deaf;       /* nobody reads any more; what was sent before is still read */
-	unsigned spent;  /* of this turn's budget */
 	unsigned after_end; /* frames read since nobody reads */
 	uint64_t charged;     /* bytes of buffers in the user's budget */
 };
@@ -57,17 +60,17 @@ struct kcd_conn {
  */
 int kcd_conn_new(struct kcd_daemon *d, int fd, struct kcd_conn **ret, const char **ret_limit);
 
-/* Handle what has come in, within the budget of one turn. */
-void kcd_conn_serve(struct kcd_conn *conn);
+/* Handle what has come in, as long as its user's share lasts (kcd_turns.serve). */
+void kcd_conn_serve(struct kcd_seat *seat);
 
 /* Write what waits; pause, resume or cut off as the marks say. */
 void kcd_conn_flush(struct kcd_conn *conn);
 
+/* Give back buffers that hold nothing. */
+void kcd_conn_release(struct kcd_conn *conn);
+
 /* Look at the input again in this or the next turn. */
 void kcd_conn_mark_ready(struct kcd_conn *conn);
-
-/* Work that costs more than a frame does: n frames' worth. */
-void kcd_conn_charge(struct kcd_conn *conn, unsigned n);
 
 /*
  * Where to write a frame, or NULL when nothing can be sent any more. Every frame

@@ -4,30 +4,46 @@
  *
  * A receiver with credit gets elements it has not asked for yet, so that a stream
  * needs no request per batch. Receivers that wait come first; only what is left
- * over is given ahead, in turns. When later a receiver waits on an empty queue, the
- * one who holds most is asked to give some back.
+ * over is given ahead, in turns. When later a receiver waits on an empty queue, one
+ * who holds many is asked to give some back.
  */
 #include "kcorod/channel-private.h"
 #include "libkcoro-client/port/kcoro_port.h"
 
 #define AHEAD_ELEMENTS 1024u /* given to one attachment before it is the next one's turn */
 #define AHEAD_BYTES 65536u
+#define RECALL_CHOICE 16 /* of those who were given something, to ask the one who has most */
+
+/* On a list or off it. */
+static void list_when(struct kcd_list *list, struct kcd_list *link, bool on)
+{
+	if (!on)
+		kcd_list_remove(link);
+	else if (kcd_list_empty(link))
+		kcd_list_append(list, link);
+}
 
 void kcd_attach_update_credit(struct kcd_attach *attach)
 {
 	struct kcd_channel *ch = attach->channel;
-	bool may = attach->credit > attach->n_given && !attach->suspended && !attach->recalling;
 
-	if (!may)
-		kcd_list_remove(&attach->creditor);
-	else if (kcd_list_empty(&attach->creditor))
-		kcd_list_append(&ch->creditors, &attach->creditor);
+	list_when(&ch->creditors, &attach->creditor,
+		  attach->credit > attach->n_given && !attach->suspended && ch->recalling != attach);
+	list_when(&ch->holders, &attach->holder,
+		  attach->n_given > 0 && !attach->suspended && !attach->recall_vain);
+}
+
+/* The recall it was asked for, if any, is over. */
+static void recall_over(struct kcd_attach *attach)
+{
+	if (attach->channel->recalling == attach)
+		attach->channel->recalling = NULL;
+	kcd_attach_update_credit(attach);
 }
 
 void kcd_attach_recalled(struct kcd_attach *attach)
 {
-	attach->recalling = false;
-	kcd_attach_update_credit(attach);
+	recall_over(attach);
 	kcd_channel_pump(attach->channel);
 }
 
@@ -47,8 +63,7 @@ void kcd_attach_credit(struct kcd_attach *attach, uint32_t credit)
 void kcd_attach_suspend(struct kcd_attach *attach)
 {
 	attach->suspended = true;
-	attach->recalling = false;
-	kcd_attach_update_credit(attach);
+	recall_over(attach);
 	kcd_channel_pump(attach->channel);
 }
 
@@ -59,49 +74,68 @@ void kcd_attach_resume(struct kcd_attach *attach)
 	kcd_channel_pump(attach->channel);
 }
 
+void kcd_attach_feed(struct kcd_attach *attach)
+{
+	kcd_list_remove(&attach->creditor);
+	kcd_attach_update_credit(attach);
+	kcd_channel_pump(attach->channel);
+}
+
+void kcd_attach_leave(struct kcd_attach *attach)
+{
+	recall_over(attach);
+	kcd_list_remove(&attach->creditor);
+	kcd_list_remove(&attach->holder);
+}
+
+/* One turn of a creditor: how many it was given. */
+static long give(struct kcd_attach *attach)
+{
+	struct kcd_channel *ch = attach->channel;
+	uint64_t needed, window = attach->credit - attach->n_given;
+	uint32_t max = window < AHEAD_ELEMENTS ? (uint32_t)window : AHEAD_ELEMENTS, records;
+	uint64_t space = ch->opts.max_msg > AHEAD_BYTES ? ch->opts.max_msg : AHEAD_BYTES;
+	struct kcd_delivery *d;
+	long n = kcd_delivery_take(attach, max, space, /* ahead= */ true, attach->lease,
+				   attach->lease_ms, &d, &records, &needed);
+
+	if (n <= 0)
+		return n;
+	kcd_attach_update_credit(attach);
+	if (attach->recv_bell)
+		kcd_bell_ring(attach->recv_bell);
+	while (records-- > 0) {
+		struct kcd_list *next = d->link.next;
+
+		ch->ops->give(attach, d);
+		d = KCD_CONTAINER(next, struct kcd_delivery, link);
+	}
+	return n;
+}
+
 void kcd_channel_give_ahead(struct kcd_channel *ch)
 {
-	struct kcd_attach *attach, *safe;
+	const struct kcd_attach *refused = NULL; /* the first since something was given */
 
-	/* One turn each, in the order of the list; who got something goes to its end. */
+	/* One turn each; who had it goes to the end of the list. Who can take nothing now has
+	 * had its turn too, until all that are left are such. */
 	while (kcd_channel_has_queued(ch) && !kcd_list_empty(&ch->creditors)) {
-		bool gave = false;
-		struct kcd_list turn;
+		struct kcd_attach *attach =
+			KCD_LIST_FIRST(&ch->creditors, struct kcd_attach, creditor);
 
-		/* This round's creditors move to a list of their own, so that the walk ends. */
-		turn = ch->creditors;
-		turn.next->prev = turn.prev->next = &turn;
-		kcd_list_init(&ch->creditors);
-		KCD_LIST_EACH (attach, safe, &turn, struct kcd_attach, creditor) {
-			struct kcd_delivery *d;
-			uint64_t needed, window = attach->credit - attach->n_given;
-			uint32_t max = window < AHEAD_ELEMENTS ? (uint32_t)window : AHEAD_ELEMENTS;
-			uint32_t records;
-			uint64_t space = ch->opts.max_msg > AHEAD_BYTES ? ch->opts.max_msg
-									: AHEAD_BYTES;
-			long n = 0;
-
-			kcd_list_remove(&attach->creditor);
-			kcd_list_append(&ch->creditors, &attach->creditor);
-			if (!kcd_channel_has_queued(ch) || !ch->ops->may_give(attach))
-				continue;
-			n = kcd_delivery_take(attach, max, space, /* ahead= */ true, attach->lease,
-					      attach->lease_ms, &d, &records, &needed);
-			if (n <= 0)
-				continue;
-			gave = true;
-			kcd_attach_update_credit(attach);
-			if (attach->recv_bell)
-				kcd_bell_ring(attach->recv_bell);
-			while (records-- > 0) {
-				struct kcd_list *next = d->link.next;
-
-				ch->ops->give(attach, d);
-				d = KCD_CONTAINER(next, struct kcd_delivery, link);
-			}
-		}
-		if (!gave)
+		if (attach == refused)
 			break;
+		kcd_list_remove(&attach->creditor);
+		kcd_list_append(&ch->creditors, &attach->creditor);
+		if (!ch->ops->may_give(attach)) {
+			/* The session may have taken it off the list until it can. */
+			if (!refused && ch->creditors.prev == &attach->creditor)
+				refused = attach;
+			continue;
+		}
+		if (give(attach) <= 0)
+			break; /* no memory */
+		refused = NULL;
 	}
 }
 
@@ -120,29 +154,35 @@ static struct kcd_wait *recall_for(struct kcd_channel *ch)
 
 void kcd_channel_recall(struct kcd_channel *ch)
 {
-	struct kcd_attach *attach, *safe, *most = NULL;
+	struct kcd_attach *most = NULL;
 	struct kcd_wait *wait;
 	uint64_t want;
 
-	if (ch->n_given == 0 || kcd_channel_has_queued(ch) || !(wait = recall_for(ch)))
-		return;
-	KCD_LIST_EACH (attach, safe, &ch->attachments, struct kcd_attach, link) {
-		if (attach->recalling)
-			return; /* one at a time */
+	if (ch->recalling || kcd_list_empty(&ch->holders) || kcd_channel_has_queued(ch) ||
+	    !(wait = recall_for(ch)))
+		return; /* one at a time */
+	/* Not all of a thousand are compared for each element, but all come to it in turn. */
+	for (int i = 0; i < RECALL_CHOICE; i++) {
+		struct kcd_attach *attach = KCD_LIST_FIRST(&ch->holders, struct kcd_attach, holder);
+
+		if (attach->recall_choice == ch->recalls)
+			break; /* all were looked at */
+		attach->recall_choice = ch->recalls;
+		kcd_list_remove(&attach->holder);
+		kcd_list_append(&ch->holders, &attach->holder);
 		/* what the waiting one was given itself is on its way to it: asked back, it would
 		 * only come again, out of order */
-		if (attach == wait->attach)
-			continue;
-		if (attach->n_given > 0 && !attach->suspended && !attach->recall_vain &&
-		    (!most || attach->n_given > most->n_given))
+		if (attach != wait->attach && (!most || attach->n_given > most->n_given))
 			most = attach;
 	}
+	ch->recalls++;
 	if (!most)
 		return;
 	want = (most->n_given + 1) / 2;
 	if (want > wait->max)
 		want = wait->max;
-	most->recalling = most->recall_vain = true;
+	ch->recalling = most;
+	most->recall_vain = true;
 	kcd_attach_update_credit(most);
 	ch->ops->recall(most, (uint32_t)want);
 }

@@ -15,43 +15,12 @@
 #include "libkcoro-client/port/kcoro_port.h"
 
 #define REQUESTS_KEPT 4096u /* free records in the pool */
-#define ROUNDS_ALONE 8      /* connections served in a turn when only one user has any */
 #define SCRATCH_MIN 4096u   /* more than any reply but lists */
-#define TRIM_NS KC_NS_PER_SEC
+/* In a turn, when only one user has something to do. */
+#define TURN_WORK (UINT64_C(16) * KCD_QUANTUM)
 #define FDS_EXTRA 64u       /* descriptors that are no connection's */
 
 /* ---- the turn --------------------------------------------------------------- */
-
-/* One connection of each user that has one ready, in turn: whoever has a thousand gets no
- * more of the daemon than whoever has one. True: more than one user was served. */
-static bool serve_round(struct kcd_daemon *d)
-{
-	struct kcd_list users;
-	unsigned served = 0;
-
-	kcd_list_init(&users);
-	while (!kcd_list_empty(&d->turns)) {
-		struct kcd_list *link = d->turns.next;
-
-		kcd_list_remove(link);
-		kcd_list_append(&users, link);
-	}
-	while (!kcd_list_empty(&users)) {
-		struct kcd_user *user = KCD_LIST_FIRST(&users, struct kcd_user, turn);
-		struct kcd_conn *conn;
-
-		kcd_list_remove(&user->turn);
-		if (kcd_list_empty(&user->ready))
-			continue;
-		conn = KCD_LIST_FIRST(&user->ready, struct kcd_conn, ready);
-		kcd_list_remove(&conn->ready);
-		kcd_conn_serve(conn);
-		if (!kcd_list_empty(&user->ready) && kcd_list_empty(&user->turn))
-			kcd_list_append(&d->turns, &user->turn);
-		served++;
-	}
-	return served > 1;
-}
 
 static void flush(struct kcd_daemon *d)
 {
@@ -69,7 +38,9 @@ static void flush(struct kcd_daemon *d)
 		struct kcd_conn *conn = KCD_LIST_FIRST(&dirty, struct kcd_conn, dirty);
 
 		kcd_list_remove(&conn->dirty);
+		d->turns.now = &conn->user->share;
 		kcd_conn_flush(conn);
+		d->turns.now = NULL;
 	}
 }
 
@@ -77,16 +48,17 @@ static bool turn(void *arg)
 {
 	struct kcd_daemon *d = arg;
 
-	for (int i = 0; i < ROUNDS_ALONE && !kcd_list_empty(&d->turns); i++)
-		if (serve_round(d))
-			break;
+	d->turns.work = 0;
+	while (kcd_turns_round(&d->turns) == 1 && d->turns.work < TURN_WORK)
+		;
 	/* After the frames: what can complete completes, even at its deadline. */
 	kcd_timers_run(&d->timers, d->timers.now_ns);
 	flush(d);
 	kcd_reap(&d->graves);
+	kcd_warm_look(d);
 	if (d->stopping && kcd_list_empty(&d->conns))
 		kcd_loop_stop(d->loop);
-	return !kcd_list_empty(&d->turns) || !kcd_list_empty(&d->dirty);
+	return kcd_turns_busy(&d->turns) || !kcd_list_empty(&d->dirty);
 }
 
 int kcd_daemon_turn(struct kcd_daemon *d, bool wait)
@@ -123,25 +95,6 @@ static void on_watchdog(struct kcd_timer *timer)
 
 	kcd_sd_watchdog_ping();
 	(void)kcd_timer_arm(&d->timers, timer, d->timers.now_ns + d->watchdog_ns);
-}
-
-/* ---- memory that nobody uses -------------------------------------------------- */
-
-static void on_trim(struct kcd_timer *timer)
-{
-	struct kcd_daemon *d = KCD_CONTAINER(timer, struct kcd_daemon, trim);
-
-	/* What the pools keep is what the crowd needed. */
-	kcd_pool_done(&d->requests);
-	kcd_bufs_done(&d->bufs);
-	kci_memory_trim();
-}
-
-/* Once for all that end within a second. Without memory for the timer: at the next end. */
-void kcd_daemon_trim_later(struct kcd_daemon *d)
-{
-	if (!d->trim.slot)
-		(void)kcd_timer_arm(&d->timers, &d->trim, d->timers.now_ns + TRIM_NS);
 }
 
 /* ---- life ------------------------------------------------------------------- */
@@ -197,15 +150,15 @@ int kcd_daemon_new(const struct kcd_config *config, struct kcd_daemon **ret)
 	d->started_ns = kci_clock_now();
 	kcd_timers_init(&d->timers);
 	d->timers.now_ns = d->started_ns;
-	d->trim.fn = on_trim;
 	kcd_users_init(&d->users, &d->config);
 	kcd_map_init(&d->sessions);
 	kcd_list_init(&d->conns);
-	kcd_list_init(&d->turns);
+	kcd_turns_init(&d->turns, kcd_conn_serve);
 	kcd_list_init(&d->dirty);
 	kcd_list_init(&d->graves);
 	kcd_pool_init(&d->requests, sizeof(struct kcd_request), REQUESTS_KEPT);
 	kcd_bufs_init(&d->bufs);
+	kcd_warm_init(&d->warm);
 	kcp_buf_init(&d->scratch, (size_t)d->max_frame + KCP_FRAME_EXTRA);
 	kcd_listener_init(&d->listener, d);
 	r = kcd_registry_init(&d->registry);
@@ -315,7 +268,7 @@ static void channel_bury(struct kcd_corpse *corpse)
 	add(&d->gone, entry->channel);
 	entry->owner->channels--;
 	kcd_registry_free(&d->registry, entry);
-	kcd_daemon_trim_later(d);
+	kcd_warm_later(d);
 }
 
 void kcd_daemon_channel_gone(struct kcd_daemon *d, struct kcd_channel *ch)

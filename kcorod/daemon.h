@@ -21,6 +21,8 @@
 #include "kcorod/reap.h"
 #include "kcorod/registry.h"
 #include "kcorod/timer.h"
+#include "kcorod/turns.h"
+#include "kcorod/warm.h"
 #include "proto/buf.h"
 #include "proto/wire.h"
 
@@ -45,18 +47,20 @@ struct kcd_daemon {
 
 	struct kcd_list conns;    /* kcd_conn, all of them */
 	uint64_t n_conns;
-	struct kcd_list turns;    /* kcd_user with connections that are ready */
+	struct kcd_turns turns;   /* connections that have something to do */
 	struct kcd_list dirty;    /* kcd_conn with output to be written this turn */
 	struct kcd_list graves;   /* what is freed at the end of the turn */
 
 	struct kcd_pool requests; /* struct kcd_request */
 	struct kcd_bufs bufs;     /* elements of waiting SENDs, long replies */
 	struct kcp_buf scratch;   /* a reply being built */
+	struct kcd_warm warm;
+	uint64_t buffers;         /* bytes of all connections' buffers */
+	uint64_t turns_had;       /* of the loop */
 
 	struct kcd_totals gone;   /* of channels that were freed */
 	uint64_t started_ns;
 	uint64_t frames_in, frames_out, resumes;
-	struct kcd_timer trim;    /* memory is given back, see kcd_daemon_trim_later() */
 	struct kcd_timer watchdog;
 	uint64_t watchdog_ns;
 	bool stopping;
@@ -82,13 +86,6 @@ void kcd_daemon_totals(const struct kcd_daemon *d, struct kcd_totals *ret);
 
 /* A channel is gone (kcd_channel_ops.gone): free it at the end of the turn. */
 void kcd_daemon_channel_gone(struct kcd_daemon *d, struct kcd_channel *ch);
-
-/*
- * Something large was freed: give memory back to the system in a moment. Small pieces that
- * live on lie between those that a crowd of clients leaves behind, so that the allocator
- * would keep all of it.
- */
-void kcd_daemon_trim_later(struct kcd_daemon *d);
 
 /* Describe the state in the log. */
 void kcd_daemon_dump(struct kcd_daemon *d);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Segments grow with the traffic of their channel, from 1 KiB to 64 KiB, so that
- * ten thousand quiet channels cost little and a busy one few allocations. What is
+ * ten thousand quiet channels cost little and a busy one few allocations. An empty
+ * channel has none: the smallest is of a size that the allocator hands back and
+ * forth as fast as any list of spare ones could. What is
  * charged to the budgets is the memory of segments, not the bytes of elements:
  * one element left behind in a segment is paid for by who left it there.
  */
@@ -13,8 +15,9 @@
 #include "kcoro/error.h"
 #include "libkcoro-client/port/kcoro_port.h"
 
-#define SEGMENT_MIN 1024u
+#define SEGMENT_MIN (1024u - (uint32_t)sizeof(struct kcd_segment))
 #define SEGMENT_MAX 65536u
+#define SEGS_KEEP 64u /* places for segments that an empty channel keeps */
 #define PREFIX 4u /* length before each message */
 #define ADOPT_MIN 16384u /* bytes that are copied rather than a frame's memory kept */
 #define WASTE 4u /* memory kept may be larger than what is kept it for by this part of it */
@@ -115,7 +118,6 @@ void kcd_elements_done(struct kcd_elements *es)
 {
 	for (size_t i = es->first; i < es->first + es->n; i++)
 		segment_free(es, es->segs[i]);
-	segment_free(es, es->spare);
 	KC_FREE(es->segs);
 	*es = (struct kcd_elements){ .elem_size = es->elem_size };
 }
@@ -187,18 +189,11 @@ static size_t segment_size(const struct kcd_elements *es, size_t need, size_t wa
 static int segment_add(struct kcd_elements *es, size_t need, size_t want, const char **ret_limit)
 {
 	size_t size = segment_size(es, need, want);
-	struct kcd_segment *seg = es->spare;
+	struct kcd_segment *seg;
 	int r = segments_reserve(es);
 
 	if (r < 0)
 		return r;
-	if (seg && seg->size >= size) {
-		es->spare = NULL;
-		seg->n = seg->live = seg->used = 0;
-		seg->room = (uint32_t)seg->size;
-		segment_push(es, seg);
-		return 0;
-	}
 	r = segment_charge(es, size, ret_limit);
 	if (r == KC_EDQUOT && size > need) {
 		size = need; /* near the limit: no more than is needed */
@@ -411,18 +406,21 @@ void kcd_elements_free(struct kcd_elements *es, uint64_t seq, uint64_t n)
 		if (seg->live > 0)
 			continue;
 		/* An empty last segment would be filled up again, but its numbers would keep
-		 * the freed bytes: start afresh, with the smallest kept warm. */
+		 * the freed bytes: start afresh. */
 		if (k == es->first) {
 			es->first++;
 		} else {
 			memmove(es->segs + k, es->segs + k + 1,
 				(es->first + es->n - k - 1) * sizeof(*es->segs));
 		}
-		if (--es->n == 0)
+		if (--es->n == 0) {
 			es->first = 0;
-		if (!es->spare && seg->size <= SEGMENT_MIN && !seg->base && !seg->holders)
-			es->spare = seg;
-		else
-			segment_free(es, seg);
+			if (es->cap > SEGS_KEEP) {
+				KC_FREE(es->segs);
+				es->segs = NULL;
+				es->cap = 0;
+			}
+		}
+		segment_free(es, seg);
 	}
 }

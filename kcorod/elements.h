@@ -34,7 +34,6 @@ struct kcd_elements {
 	uint64_t next;      /* number of the next element */
 	struct kcd_segment **segs; /* by rising numbers: segs[first .. first + n) */
 	size_t first, n, cap;
-	struct kcd_segment *spare; /* one small empty segment, kept warm */
 	struct kcd_budget *budgets[2]; /* charged for every segment; may be NULL */
 	uint64_t held; /* bytes of all segments */
 };

@@ -177,6 +177,7 @@ static struct kcd_channel *create(struct kcd_call *call, const struct kcd_channe
 		kcd_call_replyf(call, KC_EDQUOT, "more than %s allows", limit);
 		return NULL;
 	}
+	kcd_turns_spend(&d->turns, KCD_COST_OBJECT);
 	if (kcd_count_take(&n, d->config.channels, "limits.channels", &limit) < 0 ||
 	    kcd_count_take(&peer->user->channels, d->config.user_channels, "user_limits.channels",
 			   &limit) < 0) {
@@ -298,6 +299,7 @@ void kcd_do_chan_purge(struct kcd_call *call)
 	uint64_t n = kcd_channel_purge(call->channel);
 	struct kcp_buf *buf = kcd_call_begin(call, 0);
 
+	kcd_turns_spend(&call->daemon->turns, n * KCD_COST_ELEMENT);
 	log_event(call, "purged");
 	kcp_put_u32(buf, KCP_T_COUNT, n > UINT32_MAX ? UINT32_MAX : (uint32_t)n);
 	kcd_call_end(call);

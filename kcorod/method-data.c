@@ -67,8 +67,10 @@ void kcd_do_send(struct kcd_call *call)
 	wait->elems = elems->data;
 	wait->elems_len = elems->len;
 	wait->lender = &lender;
-	if (prepare(call, flags, timeout_ms))
+	if (prepare(call, flags, timeout_ms)) {
 		finish(call, kcd_channel_send(wait), timeout_ms);
+		kcd_turns_spend(&call->daemon->turns, (uint64_t)wait->n * KCD_COST_ELEMENT);
+	}
 }
 
 /* What does not go together. NULL: all is well. */

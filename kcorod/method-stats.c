@@ -10,7 +10,7 @@
 #include "proto/tlv.h"
 #include "proto/values.h"
 
-#define CHANNELS_PER_FRAME 256u /* looked at for the price of one frame */
+#define LOOK_COST 1024u /* of looking at a channel that may be in nobody's cache */
 
 static void put_ledger(uint64_t stats[KCP_STAT_MAX + 1], const struct kc_ledger *l)
 {
@@ -84,18 +84,16 @@ void kcd_do_chan_list(struct kcd_call *call)
 	/* the flag, and the frame's own header */
 	size_t room = call->session->max_frame - KCP_HEADER_SIZE - KCP_TLV_HEADER_SIZE - 4;
 	struct kcp_buf *buf = kcd_call_begin(call, 0);
-	const struct kcd_channel *ch;
-	const char *name = after ? (const char *)after->data : "";
-	size_t len = after ? after->len : 0;
+	const struct kcd_channel *ch =
+		kcd_registry_after(&call->daemon->registry,
+				   after ? (const char *)after->data : "", after ? after->len : 0);
 	unsigned seen = 0;
 
 	if (max < 1 || max > KCP_LIST_MAX)
 		max = KCP_LIST_MAX;
-	for (; (ch = kcd_registry_after(&call->daemon->registry, name, len)); seen++) {
+	for (; ch; ch = kcd_registry_next(&call->daemon->registry, ch), seen++) {
 		size_t before = buf->len;
 
-		name = ch->name;
-		len = strlen(name);
 		if (!kcd_access_rights(call->session->peer, ch))
 			continue;
 		if (n < max)
@@ -107,7 +105,7 @@ void kcd_do_chan_list(struct kcd_call *call)
 		}
 		n++;
 	}
-	kcd_conn_charge(call->conn, seen / CHANNELS_PER_FRAME);
+	kcd_turns_spend(&call->daemon->turns, (uint64_t)seen * LOOK_COST);
 	kcd_call_end(call);
 }
 
@@ -119,7 +117,7 @@ void kcd_do_stats(struct kcd_call *call)
 	struct kcp_buf *buf;
 
 	kcd_daemon_totals(d, &totals);
-	kcd_conn_charge(call->conn, (unsigned)(d->registry.n / CHANNELS_PER_FRAME));
+	kcd_turns_spend(&call->daemon->turns, d->registry.n * LOOK_COST);
 	put_ledger(stats, &totals.ledger);
 	stats[KCP_S_BYTES_SENT] = totals.bytes_sent;
 	stats[KCP_S_BYTES_RECEIVED] = totals.bytes_received;

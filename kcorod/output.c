@@ -123,6 +123,7 @@ void kcd_output_recv(struct kcd_request *req, struct kcd_attachment *att,
 	kcp_put_u32(out, KCP_T_RESULT, KCP_OK);
 	kcp_put_u32(out, KCP_T_COUNT, req->n);
 	kcp_put_u64(out, KCP_T_DELIVERY, req->first);
+	kcd_turns_spend(&conn->daemon->turns, (uint64_t)req->n * KCD_COST_ELEMENT);
 	value = kcp_tlv_begin(out, KCP_T_ELEMENTS);
 	for (d = first, left = req->n; left > 0; left -= d->n, d = next_record(d)) {
 		lent += put_run(conn, att->attach.channel, d->from, d->n);
@@ -177,6 +178,7 @@ static void deliver(struct kcd_attachment *att, const struct kcd_delivery *d, ui
 	kcp_put_u32(out, KCP_T_ATTACH, att->number);
 	kcp_put_u32(out, KCP_T_COUNT, n);
 	kcp_put_u64(out, KCP_T_DELIVERY, d->first + i);
+	kcd_turns_spend(&conn->daemon->turns, (uint64_t)n * KCD_COST_ELEMENT);
 	value = kcp_tlv_begin(out, KCP_T_ELEMENTS);
 	kcp_tlv_end_extra(out, value, put_run(conn, ch, d->from + i, n));
 	if (d->before > 0) {

@@ -36,8 +36,7 @@ struct kcd_user *kcd_users_get(struct kcd_users *users, uid_t uid)
 					   .name = "user_limits.bytes" };
 	user->buffers = (struct kcd_budget){ .max = users->config->user_buffers,
 					     .name = "user_limits.buffers" };
-	kcd_list_init(&user->ready);
-	kcd_list_init(&user->turn);
+	kcd_share_init(&user->share);
 	return user;
 }
 
@@ -51,7 +50,7 @@ void kcd_user_unref(struct kcd_user *user)
 {
 	if (!user || --user->refs > 0)
 		return;
-	kcd_list_remove(&user->turn);
+	kcd_share_done(&user->share);
 	kcd_map_remove(&user->users->map, &user->node);
 	KC_FREE(user);
 }

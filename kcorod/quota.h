@@ -14,8 +14,8 @@
 
 #include "kcorod/config.h"
 #include "kcorod/elements.h"
-#include "kcorod/list.h"
 #include "kcorod/map.h"
+#include "kcorod/turns.h"
 
 struct kcd_users {
 	struct kcd_map map; /* by uid */
@@ -31,10 +31,7 @@ struct kcd_user {
 	uint64_t descriptors; /* kept to wake clients */
 	struct kcd_budget bytes;
 	struct kcd_budget buffers;
-
-	/* whose connections have something to do: see daemon.c */
-	struct kcd_list ready; /* kcd_conn */
-	struct kcd_list turn;  /* among the users that have */
+	struct kcd_share share; /* of the daemon's time */
 };
 
 void kcd_users_init(struct kcd_users *users, const struct kcd_config *config);

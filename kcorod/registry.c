@@ -14,6 +14,8 @@
 int kcd_registry_init(struct kcd_registry *reg)
 {
 	*reg = (struct kcd_registry){ 0 };
+	kcd_map_init(&reg->names);
+	kcd_list_init(&reg->order);
 	if (kci_random(&reg->generation, sizeof(reg->generation)) < 0 ||
 	    kci_random(&reg->random, sizeof(reg->random)) < 0)
 		return KC_ENOTSUP;
@@ -24,6 +26,7 @@ void kcd_registry_done(struct kcd_registry *reg)
 {
 	KC_FREE(reg->slots);
 	KC_FREE(reg->free_slots);
+	kcd_map_done(&reg->names);
 	*reg = (struct kcd_registry){ 0 };
 }
 
@@ -79,7 +82,7 @@ static int compare(const char *a, size_t a_len, const char *b, size_t b_len)
 
 static int compare_entry(const char *name, size_t len, const struct kcd_entry *e)
 {
-	return compare(name, len, e->channel->name, strlen(e->channel->name));
+	return compare(name, len, e->name, e->len);
 }
 
 /* Two treaps, all names of `a` before all of `b`, become one. */
@@ -102,10 +105,10 @@ static struct kcd_entry *join(struct kcd_entry *a, struct kcd_entry *b)
 	return root;
 }
 
-static void insert(struct kcd_registry *reg, struct kcd_entry *entry)
+static void treap_insert(struct kcd_registry *reg, struct kcd_entry *entry)
 {
-	const char *name = entry->channel->name;
-	size_t len = strlen(name);
+	const char *name = entry->name;
+	size_t len = entry->len;
 	struct kcd_entry **at = &reg->root, *rest, **less, **more;
 
 	/* splitmix64: priorities need only be hard to guess, not secret */
@@ -135,35 +138,19 @@ static void insert(struct kcd_registry *reg, struct kcd_entry *entry)
 	*less = *more = NULL;
 }
 
-void kcd_registry_unname(struct kcd_registry *reg, struct kcd_channel *channel)
+static void treap_remove(struct kcd_registry *reg, struct kcd_entry *entry)
 {
-	struct kcd_entry **at = &reg->root, *entry = kcd_registry_entry(reg, channel);
-	size_t len = strlen(channel->name);
+	struct kcd_entry **at = &reg->root;
 
-	while (*at && *at != entry)
-		at = compare_entry(channel->name, len, *at) < 0 ? &(*at)->left : &(*at)->right;
-	if (*at)
-		*at = join(entry->left, entry->right);
+	while (*at != entry)
+		at = compare_entry(entry->name, entry->len, *at) < 0 ? &(*at)->left
+								     : &(*at)->right;
+	*at = join(entry->left, entry->right);
 	entry->left = entry->right = NULL;
 }
 
-struct kcd_channel *kcd_registry_by_name(const struct kcd_registry *reg, const char *name,
-					 size_t len)
-{
-	struct kcd_entry *e = reg->root;
-
-	while (e) {
-		int order = compare_entry(name, len, e);
-
-		if (order == 0)
-			return e->channel;
-		e = order < 0 ? e->left : e->right;
-	}
-	return NULL;
-}
-
-struct kcd_channel *kcd_registry_after(const struct kcd_registry *reg, const char *name,
-				       size_t len)
+/* The first entry whose name is after this one, or NULL. */
+static struct kcd_entry *treap_after(const struct kcd_registry *reg, const char *name, size_t len)
 {
 	struct kcd_entry *e = reg->root, *best = NULL;
 
@@ -175,7 +162,60 @@ struct kcd_channel *kcd_registry_after(const struct kcd_registry *reg, const cha
 			e = e->right;
 		}
 	}
-	return best ? best->channel : NULL;
+	return best;
+}
+
+/* ---- names ------------------------------------------------------------------ */
+
+/* 0 or KC_ENOMEM. */
+static int give_name(struct kcd_registry *reg, struct kcd_entry *entry)
+{
+	struct kcd_entry *after = treap_after(reg, entry->name, entry->len);
+
+	if (kcd_map_add(&reg->names, &entry->by_name, kcd_map_key(entry->name, entry->len)) < 0)
+		return KC_ENOMEM;
+	treap_insert(reg, entry);
+	kcd_list_insert(after ? &after->order : &reg->order, &entry->order);
+	return 0;
+}
+
+void kcd_registry_unname(struct kcd_registry *reg, struct kcd_channel *channel)
+{
+	struct kcd_entry *entry = kcd_registry_entry(reg, channel);
+
+	kcd_map_remove(&reg->names, &entry->by_name);
+	treap_remove(reg, entry);
+	kcd_list_remove(&entry->order);
+}
+
+struct kcd_channel *kcd_registry_by_name(const struct kcd_registry *reg, const char *name,
+					 size_t len)
+{
+	struct kcd_map_node *node = kcd_map_find(&reg->names, kcd_map_key(name, len));
+
+	for (; node; node = kcd_map_again(node)) {
+		struct kcd_entry *e = KCD_CONTAINER(node, struct kcd_entry, by_name);
+
+		if (compare_entry(name, len, e) == 0)
+			return e->channel;
+	}
+	return NULL;
+}
+
+struct kcd_channel *kcd_registry_after(const struct kcd_registry *reg, const char *name,
+				       size_t len)
+{
+	struct kcd_entry *entry = treap_after(reg, name, len);
+
+	return entry ? entry->channel : NULL;
+}
+
+struct kcd_channel *kcd_registry_next(const struct kcd_registry *reg,
+				      const struct kcd_channel *channel)
+{
+	struct kcd_list *next = kcd_registry_entry(reg, channel)->order.next;
+
+	return next == &reg->order ? NULL : KCD_CONTAINER(next, struct kcd_entry, order)->channel;
 }
 
 /* ---- both ------------------------------------------------------------------- */
@@ -197,18 +237,22 @@ int kcd_registry_add(struct kcd_registry *reg, struct kcd_channel *channel, cons
 
 	if (reg->n_free == 0 && grow(reg) < 0)
 		return KC_ENOMEM;
-	entry = KC_CALLOC(1, sizeof(*entry));
+	entry = KC_CALLOC(1, sizeof(*entry) + len + 1);
 	if (!entry)
 		return KC_ENOMEM;
 	entry->channel = channel;
+	memcpy(entry->name, name, len);
+	entry->len = (uint32_t)len;
+	if (give_name(reg, entry) < 0) {
+		KC_FREE(entry);
+		return KC_ENOMEM;
+	}
 	entry->owner = kcd_user_ref(owner);
 	entry->slot = reg->free_slots[--reg->n_free];
 	reg->slots[entry->slot] = entry;
 	reg->n++;
-	memcpy(channel->name, name, len);
-	channel->name[len] = '\0';
+	channel->name = entry->name;
 	channel->id = next_id(reg, entry->slot);
-	insert(reg, entry);
 	return 0;
 }
 

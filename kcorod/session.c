@@ -66,6 +66,7 @@ int kcd_session_new(struct kcd_conn *conn, uint32_t max_frame, struct kcd_sessio
 	kcd_list_init(&session->waiting);
 	kcd_list_init(&session->kept);
 	kcd_list_init(&session->attached);
+	kcd_list_init(&session->starved);
 	session->peer = KC_STEAL(conn->peer);
 	session->peer->died = on_death;
 	session->peer->arg = session;
@@ -176,7 +177,7 @@ static void session_bury(struct kcd_corpse *corpse)
 {
 	struct kcd_session *session = KCD_CONTAINER(corpse, struct kcd_session, corpse);
 
-	kcd_daemon_trim_later(session->daemon);
+	kcd_warm_later(session->daemon);
 	kcd_peer_free(session->peer);
 	kcd_map_done(&session->requests);
 	kcd_map_done(&session->attachments);
@@ -218,6 +219,9 @@ void kcd_session_end(struct kcd_session *session, bool died)
 	session->conn = NULL;
 	unsuspend(session);
 	kcd_timer_disarm(&d->timers, &session->grace);
+	kcd_share_spend(&session->peer->user->share,
+			session->attachments.n * KCD_COST_OBJECT +
+				session->requests.n * KCD_COST_FRAME);
 	end_requests(session);
 	while (!kcd_list_empty(&session->attached))
 		kcd_attachment_end(
@@ -234,6 +238,7 @@ int kcd_attachment_new(struct kcd_session *session, struct kcd_attachment **ret,
 {
 	struct kcd_attachment *att;
 
+	kcd_turns_spend(&session->daemon->turns, KCD_COST_OBJECT);
 	if (session->attachments.n >= session->daemon->config.attachments) {
 		*ret_limit = "limits.attachments";
 		return KC_EDQUOT;
@@ -289,11 +294,18 @@ struct kcd_attachment *kcd_attachment_find(struct kcd_session *session, uint32_t
 
 void kcd_session_feed(struct kcd_session *session)
 {
-	struct kcd_attachment *att, *safe;
+	struct kcd_list starved;
 
-	KCD_LIST_EACH (att, safe, &session->attached, struct kcd_attachment, link)
-		if (att->attach.credit > 0)
-			kcd_channel_pump(att->attach.channel);
+	/* Those of now: the output may be full again before all had their turn. */
+	kcd_list_init(&starved);
+	while (!kcd_list_empty(&session->starved)) {
+		struct kcd_list *link = session->starved.next;
+
+		kcd_list_remove(link);
+		kcd_list_append(&starved, link);
+	}
+	while (!kcd_list_empty(&starved))
+		kcd_attach_feed(KCD_LIST_FIRST(&starved, struct kcd_attach, creditor));
 }
 
 /* ---- what channels tell ----------------------------------------------------- */
@@ -335,7 +347,11 @@ static bool on_may_give(struct kcd_attach *attach)
 {
 	struct kcd_session *session = kcd_attachment_of(attach)->session;
 
-	return session->conn && kcd_conn_may_give(session->conn);
+	if (session->conn && kcd_conn_may_give(session->conn))
+		return true;
+	kcd_list_remove(&attach->creditor);
+	kcd_list_append(&session->starved, &attach->creditor);
+	return false;
 }
 
 static void on_gone(struct kcd_channel *ch)

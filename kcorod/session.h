@@ -44,6 +44,7 @@ struct kcd_session {
 	struct kcd_map attachments;
 	struct kcd_list attached; /* kcd_attachment.link */
 	uint32_t last_attach;
+	struct kcd_list starved; /* kcd_attach.creditor: the output has no room for more */
 	struct kcd_map groups;   /* kcd_select */
 
 	struct kcd_timer grace;

@@ -465,3 +465,15 @@ int kcp_stream_flush(struct kcp_stream *stream)
 	}
 	return 0;
 }
+
+size_t kcp_stream_release(struct kcp_stream *stream)
+{
+	if (stream->in_start == stream->in_end)
+		stream_drop_input(stream);
+	if (!kcp_stream_pending(stream)) {
+		kcp_buf_done(&stream->out);
+		stream->out_start = 0;
+		stream->out.max = stream->out_max;
+	}
+	return stream->in_cap + stream->out.cap;
+}

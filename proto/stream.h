@@ -187,6 +187,10 @@ void kcp_stream_drop_fd(struct kcp_stream *stream);
  * stream's, who closes it; KC_ENOMEM: too many wait already. Where the kernel will pass
  * no more, the frame goes without it. */
 int kcp_stream_pass_fd(struct kcp_stream *stream, int fd);
+/* Give back the buffers that hold nothing; the next frame gets new ones. Not between begin
+ * and end of a frame, nor while the payload of one is looked at. Returns the bytes that the
+ * stream has now. */
+size_t kcp_stream_release(struct kcp_stream *stream);
 
 /* Bytes that wait. */
 static inline size_t kcp_stream_pending(const struct kcp_stream *stream)

@@ -54,9 +54,7 @@ void kci_free(void *ptr)
 
 void kci_memory_trim(void)
 {
-#ifdef __GLIBC__
 	(void)malloc_trim(0);
-#endif
 }
 
 void kci_freep(void *ptr_to_ptr)

@@ -15,11 +15,14 @@ form() {
 		function number(x) { return x ~ /^[0-9.]+(e[+-][0-9]+)?$/ && x + 0 > 0 }
 		NF != 8 { print "line " NR " has " NF " columns: " $0; next }
 		$1 != names[NR] { print "line " NR " is " $1 ", not " names[NR] }
-		$5 !~ /^(ns|1\/s|calls)$/ { print $1 ": unit " $5 }
-		$6 !~ /^[a-z_]+$/ { print $1 ": reference " $6 }
+		$5 !~ /^(ns|1\/s|calls|bytes|switches)$/ { print $1 ": unit " $5 }
+		$6 !~ /^([a-z0-9_]+|-)$/ { print $1 ": reference " $6 }
 		$8 !~ /^(one-cpu|smt|near|far|-)$/ { print $1 ": class " $8 }
-		# where system calls cannot be counted a figure says so; all others are numbers
-		$7 == "n/a" && $1 ~ /syscalls/ && $2 == "n/a" { next }
+		# where system calls cannot be counted, or there is one user only, a figure says so;
+		# all others are numbers
+		$7 == "n/a" && $1 ~ /syscalls|^fair_/ && $2 == "n/a" { next }
+		# it is 0 if all is well, and beside nothing
+		$5 == "switches" && $2 == "0" && $6 == "-" && $7 == "-" { next }
 		!number($2) || !number($3) || !number($4) || !number($7) { print $1 ": no number in: " $0 }
 		$3 + 0 > $2 + 0 || $2 + 0 > $4 + 0 { print $1 ": median not between min and max: " $0 }
 		END { if (NR != n) print NR " lines, not " n }' "$file"
@@ -60,6 +63,16 @@ clean "bench_latency" bench bench_latency '' thread_rendezvous_rtt_block socket_
 clean "bench_throughput" bench bench_throughput '' thread_1x1_8 thread_1x1_64_touch thread_4x4_8 \
 	thread_4x4_64_touch socket_1x1_single_8 socket_1x1_single_64_touch socket_4x4_single_8 \
 	socket_4x4_single_64_touch
+scale=
+for op in ping make open info send_recv cancel detach close destroy list_50; do
+	scale+=" scale_${op}_channels_1k scale_${op}_channels_10k scale_${op}_conns_1k"
+done
+# shellcheck disable=SC2086 # a list of names
+clean "bench_scale" bench bench_scale '' scale_idle_rss scale_idle_rss_anon scale_idle_wakeups \
+	scale_idle_rss_after_1m $scale scale_recv_waiting_1000 scale_close_waiting_1000 \
+	scale_recv_credit_1000 scale_bye_attached_10k
+clean "bench_fair" bench bench_fair '' fair_stream_64_beside_pings fair_stream_64_beside_sends \
+	fair_stream_64_beside_lists fair_stream_64_beside_mix fair_trips_64_beside_mix
 clean "bench_throughput with numbers" bench bench_throughput '3 2 100 5' thread_3x2_8 \
 	thread_3x2_64_touch socket_3x2_single_8 socket_3x2_single_64_touch
 clean "one figure alone" bench bench_latency '--only socket_rendezvous_rtt_64' socket_rendezvous_rtt_64

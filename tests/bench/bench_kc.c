@@ -35,16 +35,20 @@ static void find_build(void)
 	}
 }
 
-int bench_kc_start(void)
+int bench_kc_daemon(struct kct_daemon *d, const char *config)
 {
-	static const char *const args[] = { NULL };
 	int r;
 
 	find_build();
-	r = kct_daemon_start(&middle, NULL, args);
+	r = kct_daemon_start(d, config, NULL);
 	if (r < 0)
 		fprintf(stderr, "cannot start kcorod: %s\n", strerror(-r));
 	return r;
+}
+
+int bench_kc_start(void)
+{
+	return bench_kc_daemon(&middle, NULL);
 }
 
 int bench_kc_stop(void)

@@ -7,10 +7,13 @@
 #define BENCH_KC_H
 
 #include "tests/bench/bench_shape.h"
+#include "tests/lib/daemon.h"
 
-/* Start kcorod with its listening socket passed; it is found beside this program, in
- * $KC_BUILDDIR or in the build tree the program lies in. 0, or a negative errno after a line
- * on stderr. */
+/* Start a kcorod with its listening socket passed; it is found in $KC_BUILDDIR or in the
+ * build tree the program lies in. 0, or a negative errno after a line on stderr. */
+int bench_kc_daemon(struct kct_daemon *d, const char *config);
+
+/* The same for the one that the following measurements use. */
 int bench_kc_start(void);
 /* SIGTERM and wait. 0, or an exit status that is not. */
 int bench_kc_stop(void);

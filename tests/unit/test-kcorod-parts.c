@@ -67,6 +67,66 @@ static void a_map_without_memory_says_so_or_goes_on(void **state)
 	kcd_map_done(&map);
 }
 
+/* A map that once held many is not that large for ever, and finds everything all the while. */
+static void a_map_shrinks(void **state)
+{
+	enum { N = 10000 };
+	static struct item many[N];
+	struct kcd_map map;
+
+	(void)state;
+	kcd_map_init(&map);
+	for (uint64_t i = 0; i < N; i++)
+		assert_int_equal(kcd_map_add(&map, &many[i].node, i), 0);
+	for (uint64_t i = 0; i < N - 10; i++) {
+		kcd_map_remove(&map, &many[i].node);
+		assert_null(kcd_map_find(&map, i));
+		assert_ptr_equal(kcd_map_find(&map, N - 1 - i % 10), &many[N - 1 - i % 10].node);
+	}
+	assert_true(map.bits <= 8);
+	for (uint64_t i = N - 10; i < N; i++)
+		kcd_map_remove(&map, &many[i].node);
+	assert_int_equal(map.n, 0);
+	kcd_map_done(&map);
+}
+
+/* Keys of bytes: all of them count, and where two are equal both are found. */
+static void a_map_of_equal_keys(void **state)
+{
+	static const char *const names[] = { "", "a", "b", "ab", "ba", "abcdefgh", "abcdefgi",
+					     "abcdefghi", "bbcdefgh", "abcdefghabcdefgh" };
+	struct item first, second, other;
+	struct kcd_map_node *one, *two;
+	struct kcd_map map;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		uint64_t key = kcd_map_key(names[i], strlen(names[i]));
+
+		assert_true(kcd_map_key(names[i], strlen(names[i])) == key);
+		for (size_t k = 0; k < i; k++)
+			assert_true(kcd_map_key(names[k], strlen(names[k])) != key);
+	}
+	assert_true(kcd_map_key("a", 1) != kcd_map_key("a", 2));
+	kcd_map_init(&map);
+	assert_int_equal(kcd_map_add(&map, &first.node, 7), 0);
+	for (uint64_t i = 8; i < 12; i++)
+		assert_null(kcd_map_find(&map, i));
+	assert_int_equal(kcd_map_add(&map, &other.node, 8), 0);
+	assert_int_equal(kcd_map_add(&map, &second.node, 7), 0);
+	one = kcd_map_find(&map, 7);
+	two = kcd_map_again(one);
+	assert_true((one == &first.node && two == &second.node) ||
+		    (one == &second.node && two == &first.node));
+	assert_null(kcd_map_again(two));
+	assert_null(kcd_map_again(&other.node));
+	kcd_map_remove(&map, one);
+	assert_ptr_equal(kcd_map_find(&map, 7), two);
+	kcd_map_remove(&map, two);
+	kcd_map_remove(&map, &other.node);
+	kcd_map_done(&map);
+}
+
 static void a_pool_gives_the_same_memory_again(void **state)
 {
 	struct kcd_pool pool;
@@ -172,6 +232,7 @@ static void names_are_found_and_listed_in_order(void **state)
 	static struct kcd_channel *chs[N];
 	static char names[N][16], *sorted[N];
 	uint64_t seed = kct_seed();
+	const struct kcd_channel *before = NULL;
 	const char *last = "";
 	size_t n = 0;
 
@@ -205,8 +266,12 @@ static void names_are_found_and_listed_in_order(void **state)
 
 		assert_non_null(ch);
 		assert_string_equal(ch->name, sorted[i]);
+		if (i > 0)
+			assert_ptr_equal(kcd_registry_next(&registry, before), ch);
+		before = ch;
 		last = ch->name;
 	}
+	assert_null(kcd_registry_next(&registry, before));
 	assert_null(kcd_registry_after(&registry, last, strlen(last)));
 	for (int i = 0; i < N; i++)
 		if (chs[i])
@@ -420,6 +485,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		KCT_TEST(a_map_finds_what_was_put_in),
 		KCT_TEST(a_map_without_memory_says_so_or_goes_on),
+		KCT_TEST(a_map_shrinks),
+		KCT_TEST(a_map_of_equal_keys),
 		KCT_TEST(a_pool_gives_the_same_memory_again),
 		KCT_TEST(buffers_come_in_every_size),
 		REGISTRY_TEST(names_are_found_and_listed_in_order),

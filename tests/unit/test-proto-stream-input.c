@@ -400,6 +400,40 @@ static void without_memory_reading_can_be_tried_again(void **state)
 	kcp_buf_done(&buf);
 }
 
+/* Only what holds nothing is given back, and what comes next is read as before. */
+static void buffers_that_hold_nothing_are_given_back(void **state)
+{
+	struct fixture *f = *state;
+	struct kcp_buf buf;
+	struct kcp_header header;
+	const uint8_t *payload;
+
+	kcp_buf_init(&buf, 1 << 20);
+	make_frame(&buf, 1, 1000);
+	write_all(f->b, buf.data, buf.len - 1);
+	assert_int_equal(kcp_stream_fill(&f->a), buf.len - 1);
+	assert_int_equal(kcp_stream_next(&f->a, &header, &payload, NULL), 0);
+	kcp_buf_add(kcp_stream_out(&f->a), "waits", 5);
+	assert_true(kcp_stream_release(&f->a) >= buf.len - 1 + 5);
+
+	write_all(f->b, buf.data + buf.len - 1, 1);
+	assert_int_equal(kcp_stream_fill(&f->a), 1);
+	assert_int_equal(kcp_stream_next(&f->a, &header, &payload, NULL), 1);
+	check_frame(&header, payload, 1);
+	assert_int_equal(kcp_stream_flush(&f->a), 0);
+	assert_int_equal(kcp_stream_release(&f->a), 0);
+	assert_null(f->a.in);
+	assert_null(f->a.out.data);
+
+	write_all(f->b, buf.data, buf.len);
+	assert_int_equal(kcp_stream_fill(&f->a), buf.len);
+	assert_int_equal(kcp_stream_next(&f->a, &header, &payload, NULL), 1);
+	check_frame(&header, payload, 1);
+	kcp_buf_add(kcp_stream_out(&f->a), "goes on", 7);
+	assert_int_equal(kcp_stream_flush(&f->a), 0);
+	kcp_buf_done(&buf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,6 +450,7 @@ int main(void)
 		STREAM_TEST(frames_nobody_takes_do_not_make_it_grow),
 		STREAM_TEST(descriptors_sent_along_are_closed),
 		STREAM_TEST(without_memory_reading_can_be_tried_again),
+		STREAM_TEST(buffers_that_hold_nothing_are_given_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
