@@ -8,10 +8,9 @@
 #include "libkcoro-client/port/kcoro_port.h"
 #include "proto/bytes.h"
 
-/* Places for elements that nobody has or was promised. */
-static uint64_t queue_places_left(const struct kcd_channel *ch)
+uint64_t kcd_queue_places_left(const struct kcd_channel *ch)
 {
-	uint64_t places = kcd_channel_len(ch) + ch->n_reserved, most = 0;
+	uint64_t places = kcd_channel_len(ch) + ch->n_reserved + ch->n_promised, most = 0;
 
 	switch (ch->opts.kind) {
 	case KCP_KIND_RENDEZVOUS:
@@ -33,27 +32,29 @@ static uint64_t queue_places_left(const struct kcd_channel *ch)
 	return places < most ? most - places : 0;
 }
 
-static uint64_t queue_bytes_left(const struct kcd_channel *ch)
+uint64_t kcd_queue_bytes_left(const struct kcd_channel *ch)
 {
+	uint64_t bytes = ch->queued_bytes + ch->promised_bytes;
+
 	if (ch->opts.max_bytes == 0)
 		return UINT64_MAX;
-	return ch->queued_bytes < ch->opts.max_bytes ? ch->opts.max_bytes - ch->queued_bytes : 0;
+	return bytes < ch->opts.max_bytes ? ch->opts.max_bytes - bytes : 0;
 }
 
 bool kcd_queue_has_room(const struct kcd_channel *ch, uint64_t len)
 {
-	if (queue_places_left(ch) == 0)
+	if (kcd_queue_places_left(ch) == 0)
 		return false;
 	/* a bound that is reached keeps out empty messages too */
 	return ch->opts.max_bytes == 0 ||
-	       (ch->queued_bytes <= ch->opts.max_bytes && len <= queue_bytes_left(ch));
+	       (ch->queued_bytes <= ch->opts.max_bytes && len <= kcd_queue_bytes_left(ch));
 }
 
 /* How many of the elements at `data` can be queued as they are, and the bytes they take. */
 static uint32_t queue_fit(const struct kcd_channel *ch, const uint8_t *data, uint32_t n,
 			  size_t *ret_bytes)
 {
-	uint64_t places = queue_places_left(ch), left = queue_bytes_left(ch);
+	uint64_t places = kcd_queue_places_left(ch), left = kcd_queue_bytes_left(ch);
 	uint32_t fit = 0;
 
 	*ret_bytes = 0;
@@ -193,4 +194,9 @@ long kcd_queue_accept(struct kcd_channel *ch, struct kcd_wait *wait)
 		data += bytes;
 	}
 	return (long)done;
+}
+
+long kcd_queue_force(struct kcd_channel *ch, struct kcd_wait *wait)
+{
+	return queue_append(ch, wait, wait->elems, wait->n, wait->elems_len);
 }

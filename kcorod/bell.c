@@ -33,7 +33,8 @@ static bool would_send(const struct kcd_channel *ch, uint32_t need)
 		return false; /* behind those */
 	if (ch->opts.kind == KCP_KIND_RENDEZVOUS)
 		return lasting(&ch->receivers) != NULL;
-	if (kcd_queue_has_room(ch, need))
+	/* What is only promised is withdrawn for a try. */
+	if (kcd_queue_has_room(ch, need) || !kcd_list_empty(&ch->promised))
 		return true;
 	return ch->opts.overflow == KCP_OVERFLOW_DROP_NEWEST ||
 	       (ch->opts.overflow == KCP_OVERFLOW_DROP_OLDEST && kcd_channel_has_queued(ch));

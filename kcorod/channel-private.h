@@ -44,11 +44,17 @@ bool kcd_queue_serve_receivers(struct kcd_channel *ch);
 
 /* --- accept.c --- */
 
+/* Places, and bytes, that nobody has or was promised. */
+uint64_t kcd_queue_places_left(const struct kcd_channel *ch);
+uint64_t kcd_queue_bytes_left(const struct kcd_channel *ch);
 /* May an element of `len` bytes be queued? */
 bool kcd_queue_has_room(const struct kcd_channel *ch, uint64_t len);
 
 /* Accept from the front of a SEND what fits: how many, 0 if nothing does, or a code. */
 long kcd_queue_accept(struct kcd_channel *ch, struct kcd_wait *wait);
+
+/* Accept all of a SEND, closed or full as the channel may be. */
+long kcd_queue_force(struct kcd_channel *ch, struct kcd_wait *wait);
 
 /* --- delivery.c --- */
 
@@ -112,6 +118,32 @@ void kcd_channel_recall(struct kcd_channel *ch);
 
 /* Let those bells ring that have reason to. */
 void kcd_channel_ring(struct kcd_channel *ch);
+
+/* --- cursor.c --- */
+
+/* The attachment ends: nothing is taken by its cursor from here on. */
+void kcd_attach_end_cursor(struct kcd_attach *attach);
+/* n_given or the cursor of an attachment changed. */
+void kcd_attach_shares(struct kcd_attach *attach);
+/* Look at the cursors of some sharers, in turn. */
+void kcd_channel_glance(struct kcd_channel *ch);
+/* If somebody waits for what clients were given ahead, let them tell. True: some had taken
+ * already. */
+bool kcd_channel_listen(struct kcd_channel *ch);
+
+/* --- window.c --- */
+
+/* May this channel's senders have windows? */
+bool kcd_window_fits(const struct kcd_channel *ch);
+/* Promise what there is to promise. */
+void kcd_channel_grant(struct kcd_channel *ch);
+/* The session has no connection any more; the attachment ends. */
+void kcd_window_suspend(struct kcd_attach *attach);
+void kcd_window_close(struct kcd_attach *attach);
+/* A SEND whose client was promised a place on a connection that broke: its program takes it
+ * for sent, so it goes past those who wait, over the capacity, and into a closed channel.
+ * 0: so much was not promised. */
+long kcd_window_accept_late(struct kcd_wait *wait);
 
 /* --- offer.c --- */
 

@@ -77,6 +77,11 @@ struct kcd_channel *kcd_channel_new(const struct kcd_channel_options *opts,
 	kcd_list_init(&ch->engaged);
 	kcd_list_init(&ch->attachments);
 	kcd_list_init(&ch->creditors);
+	kcd_list_init(&ch->sharers);
+	kcd_list_init(&ch->wanting);
+	kcd_list_init(&ch->promised);
+	kcd_list_init(&ch->withdrawn);
+	kcd_list_init(&ch->askers);
 	kcd_list_init(&ch->silent_senders);
 	kcd_list_init(&ch->silent_receivers);
 	kcd_list_init(&ch->holders);
@@ -220,6 +225,14 @@ void kcd_attach_init(struct kcd_attach *attach, struct kcd_channel *ch)
 	attach->channel = ch;
 	kcd_list_init(&attach->creditor);
 	kcd_list_init(&attach->holder);
+	kcd_list_init(&attach->sharer);
+	kcd_list_init(&attach->wanting);
+	kcd_list_init(&attach->promised);
+	kcd_list_init(&attach->withdrawn);
+	attach->cursor = NULL;
+	attach->window = attach->owed = 0;
+	attach->granted = attach->used = attach->synced = 0;
+	attach->listening = false;
 	kcd_list_init(&attach->deliveries);
 	attach->settled_at = &attach->deliveries;
 	attach->credit = 0;
@@ -241,13 +254,16 @@ void kcd_attach_done(struct kcd_attach *attach, bool died)
 {
 	struct kcd_channel *ch = attach->channel;
 
+	attach->credit = 0;
+	kcd_list_remove(&attach->creditor);
+	kcd_window_close(attach);
+	kcd_attach_end_cursor(attach);
 	if (died) {
 		ch->ledger.received -= attach->in_hand;
 		ch->ledger.lost_consumer += attach->in_hand;
 		ch->bytes_received -= attach->in_hand_bytes;
 	}
 	attach->in_hand = attach->in_hand_bytes = 0;
-	attach->credit = 0;
 	kcd_list_remove(&attach->link);
 	ch->n_attached--;
 	if (attach->roles & KCP_ROLE_RECEIVER)

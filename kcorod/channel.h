@@ -13,6 +13,8 @@
  *   delivery.c  what is given to clients, and how it comes back
  *   settle.c    what clients say of it
  *   credit.c    elements given ahead and asked back
+ *   cursor.c    what clients take of them without saying so
+ *   window.c    places promised to senders, and promises withdrawn
  *   offer.c     offers to selects, and rendezvous between two of them
  *   bell.c      who is to hear when a try would find something
  *
@@ -37,6 +39,7 @@
 #include "kcorod/list.h"
 #include "kcorod/timer.h"
 #include "kcoro/stats.h"
+#include "proto/cursor.h"
 #include "proto/wire.h"
 
 struct kcd_attach;
@@ -65,6 +68,11 @@ struct kcd_channel_ops {
 	void (*gone)(struct kcd_channel *ch);
 	/* A bell rings. */
 	void (*ring)(struct kcd_bell *bell);
+	/* Read what its client has written until now, then call kcd_attach_drained(). */
+	void (*drain)(struct kcd_attach *attach);
+	/* What was sent for promises that were withdrawn has been read; a channel that was
+	 * closing has closed. */
+	void (*settled)(struct kcd_channel *ch);
 	/* May elements be given ahead to this attachment now (its output is not clogged)? If
 	 * not, attach->creditor may be moved to a list of those that wait until they can:
 	 * kcd_attach_feed() then. */
@@ -111,6 +119,14 @@ struct kcd_channel {
 	struct kcd_list attachments; /* kcd_attach */
 	uint32_t n_attached, n_senders, n_receivers;
 	struct kcd_list creditors; /* kcd_attach with credit, in turn */
+	struct kcd_list sharers;   /* kcd_attach with a cursor and something given ahead */
+	uint32_t n_windows;        /* attachments with a window */
+	struct kcd_list wanting;   /* kcd_attach whose window may be filled up */
+	struct kcd_list promised;  /* kcd_attach with promises */
+	struct kcd_list withdrawn; /* those of them whose SENDs have to be read first */
+	uint64_t n_promised, promised_bytes;
+	bool closing, destroying;  /* will be closed, and destroyed, once that is done */
+	struct kcd_list askers;    /* requests that wait for that; the session's */
 	struct kcd_list silent_senders, silent_receivers; /* kcd_bell */
 	struct kcd_list holders;   /* kcd_attach that may be asked to give back, in turn */
 	struct kcd_attach *recalling; /* its RECALL is not answered yet */
@@ -135,6 +151,14 @@ struct kcd_attach {
 	uint32_t lease_ms;
 	uint32_t credit;          /* window */
 	uint64_t n_given;         /* elements given ahead, not taken */
+	struct kcp_cursor *cursor; /* shared with the client, or NULL */
+	struct kcd_list sharer;    /* in channel->sharers, or alone */
+	uint64_t synced;           /* highest delivery the cursor was seen to stand at */
+	bool listening;            /* the client says TAKEN although it has a cursor */
+	uint32_t window;           /* elements it may be promised places for at a time */
+	uint64_t granted, used;    /* places promised in all, and used */
+	uint32_t owed;             /* places promised on a connection that broke */
+	struct kcd_list wanting, promised, withdrawn; /* on the channel's, or alone */
 	uint64_t next_delivery;   /* number of the next one, from 1 */
 	struct kcd_list deliveries; /* kcd_delivery, by rising numbers */
 	struct kcd_list *settled_at; /* where the latest search among them ended */
@@ -193,6 +217,8 @@ struct kcd_wait {
 	bool suspended; /* receiver whose session has no connection: off the queue */
 	bool offer;
 	bool try_once;  /* timeout 0 */
+	bool cut;       /* a message that is too long ends it before its last one */
+	bool promised;  /* the client has told its program already that it is accepted */
 	enum kcd_wait_state state;
 	uint64_t ticket;
 
@@ -274,6 +300,10 @@ void kcd_attach_progress(struct kcd_attach *attach);
 /* Prepare a wait; the caller then fills in what its request says. */
 void kcd_wait_init(struct kcd_wait *wait, struct kcd_attach *attach, bool send);
 
+/* Check the form of a SEND's elements and count them: 0, KC_EINVAL, KC_EMSGSIZE. Part of
+ * kcd_channel_send(). */
+int kcd_wait_check(struct kcd_wait *wait);
+
 /*
  * The request must be registered before these calls: offers and, for other
  * requests, ops->done may come from inside.
@@ -337,6 +367,43 @@ void kcd_attach_credit(struct kcd_attach *attach, uint32_t credit);
 
 /* ops->may_give changed its mind. */
 void kcd_attach_feed(struct kcd_attach *attach);
+
+/* --- cursor.c --- */
+
+/* The client maps its page: this is the attachment's cursor in it. */
+void kcd_attach_cursor(struct kcd_attach *attach, struct kcp_cursor *cursor);
+
+/* Look at its cursor: true if it has taken something since. Whoever asks about an
+ * attachment or a channel calls these first. */
+bool kcd_attach_sync(struct kcd_attach *attach);
+void kcd_channel_sync(struct kcd_channel *ch);
+
+/* It said TAKEN: need not the next time, if nobody waits. */
+void kcd_attach_hush(struct kcd_attach *attach);
+
+/* --- window.c --- */
+
+/* Promise places to a sender with a cursor, up to so many at a time. No effect on channels
+ * that never wait or have no places. */
+void kcd_window_open(struct kcd_attach *attach, uint32_t window);
+
+/* Is a SEND, whose form was checked, covered by what its sender was promised? */
+bool kcd_window_covers(const struct kcd_wait *wait);
+
+/* Accept a SEND that is. */
+void kcd_window_accept(struct kcd_wait *wait);
+
+/* ops->drain was carried out. */
+void kcd_attach_drained(struct kcd_attach *attach);
+
+/* Withdraw all promises. False: there are none. Otherwise ops->settled will tell when what
+ * was sent for them has been read. */
+bool kcd_channel_withdraw(struct kcd_channel *ch);
+
+/* Close, after what was sent for promises has been read. True: closed; false: ops->settled
+ * will tell. */
+bool kcd_channel_close_soon(struct kcd_channel *ch);
+
 /* --- bell.c --- */
 
 /*

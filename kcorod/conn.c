@@ -2,6 +2,7 @@
 /* One socket: see conn.h. */
 #include "kcorod/conn.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "kcorod/dispatch.h"
@@ -276,6 +277,44 @@ void kcd_conn_serve(struct kcd_seat *seat)
 		account(conn);
 }
 
+/* Bounded by what a socket holds. A session that hangs up meanwhile is dealt with by the
+ * next turn. */
+void kcd_conn_drain(struct kcd_conn *conn, uint64_t moment)
+{
+	int left = 0;
+
+	conn->daemon->turns.now = &conn->user->share;
+	conn->drained = moment;
+	if (ioctl(conn->fd, FIONREAD, &left) < 0)
+		left = 0;
+	while (conn->state == KCD_CONN_OPEN) {
+		struct kcp_header header;
+		const uint8_t *payload;
+		const char *why;
+		int r = kcp_stream_next(&conn->stream, &header, &payload, &why);
+
+		if (r < 0) {
+			kcd_conn_fault(conn, KC_EPROTO, why);
+			break;
+		}
+		if (r == 0) {
+			r = left > 0 ? kcp_stream_fill(&conn->stream) : 0;
+			if (r <= 0)
+				break;
+			left -= r;
+			continue;
+		}
+		conn->daemon->frames_in++;
+		kcd_dispatch(conn, &header, payload);
+	}
+	conn->daemon->turns.now = NULL;
+	conn->readable = true;
+	if (conn->state == KCD_CONN_OPEN) {
+		account(conn);
+		kcd_conn_mark_ready(conn);
+	}
+}
+
 /* Write no more; read what is there, then end. */
 static void go_deaf(struct kcd_conn *conn)
 {
@@ -351,7 +390,7 @@ void kcd_conn_sent(struct kcd_conn *conn, size_t at)
 	struct kcd_turns *turns = &conn->daemon->turns;
 	/* Whoever had it written, or, if only time did, whoever gets it. */
 	struct kcd_share *payer = turns->now ? turns->now : &conn->user->share;
-	int r = kcp_stream_frame_end(&conn->stream, at);
+	long r = kcp_stream_frame_end(&conn->stream, at);
 
 	if (r == KC_ENOMEM)
 		conn->torn = true;
@@ -359,7 +398,7 @@ void kcd_conn_sent(struct kcd_conn *conn, size_t at)
 		conn->overflowed = true;
 	else
 		conn->daemon->frames_out++;
-	kcd_share_spend(payer, KCD_COST_FRAME + kcp_stream_out(&conn->stream)->len - at);
+	kcd_share_spend(payer, KCD_COST_FRAME + (uint64_t)(r > 0 ? r : 0));
 	if (kcp_stream_pending(&conn->stream) > conn->daemon->config.output_max) {
 		/* Too much for the end of the turn; perhaps the client takes it now. */
 		(void)kcp_stream_flush(&conn->stream);

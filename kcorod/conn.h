@@ -52,6 +52,7 @@ struct kcd_conn {
 	bool deaf;       /* nobody reads any more; what was sent before is still read */
 	unsigned after_end; /* frames read since nobody reads */
 	uint64_t charged;     /* bytes of buffers in the user's budget */
+	uint64_t drained;     /* the moment up to which kcd_conn_drain() was called */
 };
 
 /*
@@ -62,6 +63,9 @@ int kcd_conn_new(struct kcd_daemon *d, int fd, struct kcd_conn **ret, const char
 
 /* Handle what has come in, as long as its user's share lasts (kcd_turns.serve). */
 void kcd_conn_serve(struct kcd_seat *seat);
+
+/* Handle all that has come in until now, whatever the budget says. */
+void kcd_conn_drain(struct kcd_conn *conn, uint64_t moment);
 
 /* Write what waits; pause, resume or cut off as the marks say. */
 void kcd_conn_flush(struct kcd_conn *conn);

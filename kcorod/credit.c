@@ -62,6 +62,8 @@ void kcd_attach_credit(struct kcd_attach *attach, uint32_t credit)
 
 void kcd_attach_suspend(struct kcd_attach *attach)
 {
+	(void)kcd_attach_sync(attach);
+	kcd_window_suspend(attach);
 	attach->suspended = true;
 	recall_over(attach);
 	kcd_channel_pump(attach->channel);

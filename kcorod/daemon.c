@@ -22,6 +22,25 @@
 
 /* ---- the turn --------------------------------------------------------------- */
 
+/* What clients have written is read now where promises were withdrawn. Reading may withdraw
+ * others; how often, is bounded for one turn. */
+static void drain(struct kcd_daemon *d)
+{
+	for (uint64_t most = d->n_conns + 1; most > 0 && !kcd_list_empty(&d->drains); most--) {
+		struct kcd_attachment *att =
+			KCD_LIST_FIRST(&d->drains, struct kcd_attachment, drain);
+		struct kcd_conn *conn = att->session->conn;
+
+		if (conn && conn->drained < att->drain_from) {
+			/* may end the session, and the attachment with it */
+			kcd_conn_drain(conn, d->drain_moment);
+			continue;
+		}
+		kcd_list_remove(&att->drain);
+		kcd_attach_drained(&att->attach);
+	}
+}
+
 static void flush(struct kcd_daemon *d)
 {
 	struct kcd_list dirty;
@@ -51,6 +70,7 @@ static bool turn(void *arg)
 	d->turns.work = 0;
 	while (kcd_turns_round(&d->turns) == 1 && d->turns.work < TURN_WORK)
 		;
+	drain(d);
 	/* After the frames: what can complete completes, even at its deadline. */
 	kcd_timers_run(&d->timers, d->timers.now_ns);
 	flush(d);
@@ -58,7 +78,8 @@ static bool turn(void *arg)
 	kcd_warm_look(d);
 	if (d->stopping && kcd_list_empty(&d->conns))
 		kcd_loop_stop(d->loop);
-	return kcd_turns_busy(&d->turns) || !kcd_list_empty(&d->dirty);
+	return kcd_turns_busy(&d->turns) || !kcd_list_empty(&d->dirty) ||
+	       !kcd_list_empty(&d->drains);
 }
 
 int kcd_daemon_turn(struct kcd_daemon *d, bool wait)
@@ -117,12 +138,12 @@ void kcd_daemon_stop(struct kcd_daemon *d)
 	}
 }
 
-/* A connection costs two descriptors: its socket and its process. Those kept to wake
- * clients come on top. */
+/* A connection costs up to three descriptors: its socket, its process, and the page its
+ * session shares with it. Those kept to wake clients come on top. */
 static void raise_descriptors(struct kcd_daemon *d)
 {
 	struct rlimit limit;
-	uint64_t need = d->config.connections * 2 + d->config.descriptors + FDS_EXTRA;
+	uint64_t need = d->config.connections * 3 + d->config.descriptors + FDS_EXTRA;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
@@ -155,6 +176,7 @@ int kcd_daemon_new(const struct kcd_config *config, struct kcd_daemon **ret)
 	kcd_list_init(&d->conns);
 	kcd_turns_init(&d->turns, kcd_conn_serve);
 	kcd_list_init(&d->dirty);
+	kcd_list_init(&d->drains);
 	kcd_list_init(&d->graves);
 	kcd_pool_init(&d->requests, sizeof(struct kcd_request), REQUESTS_KEPT);
 	kcd_bufs_init(&d->bufs);
@@ -255,8 +277,10 @@ void kcd_daemon_totals(const struct kcd_daemon *d, struct kcd_totals *ret)
 {
 	*ret = d->gone;
 	for (size_t i = 0; i < d->registry.n_slots; i++)
-		if (d->registry.slots[i])
+		if (d->registry.slots[i]) {
+			kcd_channel_sync(d->registry.slots[i]->channel);
 			add(ret, d->registry.slots[i]->channel);
+		}
 }
 
 static void channel_bury(struct kcd_corpse *corpse)

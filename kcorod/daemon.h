@@ -49,6 +49,8 @@ struct kcd_daemon {
 	uint64_t n_conns;
 	struct kcd_turns turns;   /* connections that have something to do */
 	struct kcd_list dirty;    /* kcd_conn with output to be written this turn */
+	struct kcd_list drains;   /* kcd_attachment whose client's input is to be read */
+	uint64_t drain_moment;    /* counts requests for that */
 	struct kcd_list graves;   /* what is freed at the end of the turn */
 
 	struct kcd_pool requests; /* struct kcd_request */

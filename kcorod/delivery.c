@@ -96,6 +96,7 @@ static bool delivery_give(struct kcd_delivery *d, struct kcd_attach *attach, boo
 	if (ahead) {
 		attach->n_given += d->n;
 		ch->n_given += d->n;
+		kcd_attach_shares(attach);
 		attach->recall_vain = false;
 		return true;
 	}
@@ -267,6 +268,7 @@ static void delivery_unbook(struct kcd_channel *ch, struct kcd_delivery *d)
 	if (d->state == KCD_GIVEN && d->ahead) {
 		ch->n_given -= d->n;
 		d->attach->n_given -= d->n;
+		kcd_attach_shares(d->attach);
 		return;
 	}
 	bytes = kcd_channel_bytes(ch, d->from, d->n);

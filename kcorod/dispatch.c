@@ -39,6 +39,7 @@ static const struct method {
 			     KCP_RIGHT_SEND | KCP_RIGHT_ADMIN },
 	[KCP_CHAN_DESTROY] = { kcd_do_chan_destroy, KEPT | NAMED, 0, KCP_RIGHT_ADMIN },
 	[KCP_CHAN_PURGE] = { kcd_do_chan_purge, KEPT | NAMED, 0, KCP_RIGHT_ADMIN },
+	[KCP_CHAN_MAP] = { kcd_do_chan_map, ATTACHED, 0, 0 },
 	[KCP_CHAN_WATCH] = { kcd_do_chan_watch, ATTACHED, 0, 0 },
 	[KCP_SEND] = { kcd_do_send, KEPT | ATTACHED, KCP_ROLE_SENDER, KCP_RIGHT_SEND },
 	[KCP_RECV] = { kcd_do_recv, KEPT | ATTACHED, KCP_ROLE_RECEIVER, KCP_RIGHT_RECV },
@@ -132,6 +133,7 @@ static bool find_attachment(struct kcd_call *call, const struct method *method)
 		return false;
 	}
 	call->channel = call->att->attach.channel;
+	(void)kcd_attach_sync(&call->att->attach);
 	kcd_attach_progress(&call->att->attach);
 	if (method->role && !(call->att->attach.roles & method->role)) {
 		kcd_call_replyf(call, KC_EACCES, "not attached as a %s",
@@ -287,6 +289,8 @@ void kcd_dispatch(struct kcd_conn *conn, const struct kcp_header *header, const 
 		refuse(&call, r, why);
 		return;
 	}
+	if (header->type == KCP_SEND && kcd_send_promised(&call))
+		return;
 	if (make_request(&call, method))
 		run(&call, method);
 }

@@ -61,12 +61,25 @@ void kcd_do_chan_close(struct kcd_call *call);
 void kcd_do_chan_destroy(struct kcd_call *call);
 void kcd_do_chan_purge(struct kcd_call *call);
 
-/* method-watch.c */
+/* Has what was sent to the channel for promised places been read? If not, it is now, and
+ * then kcd_chan_settled() carries the request out. */
+bool kcd_call_settle(struct kcd_call *call);
+void kcd_chan_settled(struct kcd_request *req, struct kcd_channel *ch);
+
+/* method-data.c */
+/* A SEND that is covered by what its sender was promised needs no reply, and so no request
+ * to keep one. False: it is like any other. */
+bool kcd_send_promised(struct kcd_call *call);
+
+/* method-watch.c, method-map.c */
 void kcd_do_chan_watch(struct kcd_call *call);
+void kcd_do_chan_map(struct kcd_call *call);
 
 /* method-stats.c */
 void kcd_do_chan_list(struct kcd_call *call);
 void kcd_do_chan_info(struct kcd_call *call);
+/* The reply to that. */
+void kcd_chan_tell(struct kcd_call *call);
 void kcd_do_stats(struct kcd_call *call);
 
 /* method-data.c */

@@ -69,12 +69,17 @@ static size_t segment_find(const struct kcd_elements *es, uint64_t seq)
 	return lo;
 }
 
-static void segment_uncharge(struct kcd_elements *es, uint64_t bytes)
+void kcd_elements_unreserve(struct kcd_elements *es, uint64_t bytes)
 {
-	es->held -= bytes;
 	for (size_t i = 0; i < KC_ARRAY_SIZE(es->budgets); i++)
 		if (es->budgets[i])
 			es->budgets[i]->used -= bytes;
+}
+
+static void segment_uncharge(struct kcd_elements *es, uint64_t bytes)
+{
+	es->held -= bytes;
+	kcd_elements_unreserve(es, bytes);
 }
 
 static void segment_drop(struct kcd_segment *seg)
@@ -122,7 +127,7 @@ void kcd_elements_done(struct kcd_elements *es)
 	*es = (struct kcd_elements){ .elem_size = es->elem_size };
 }
 
-static int segment_charge(struct kcd_elements *es, uint64_t bytes, const char **ret_limit)
+static int budgets_charge(struct kcd_elements *es, uint64_t bytes, const char **ret_limit)
 {
 	for (size_t i = 0; i < KC_ARRAY_SIZE(es->budgets); i++) {
 		struct kcd_budget *b = es->budgets[i];
@@ -132,11 +137,26 @@ static int segment_charge(struct kcd_elements *es, uint64_t bytes, const char **
 			return KC_EDQUOT;
 		}
 	}
-	es->held += bytes;
 	for (size_t i = 0; i < KC_ARRAY_SIZE(es->budgets); i++)
 		if (es->budgets[i])
 			es->budgets[i]->used += bytes;
 	return 0;
+}
+
+int kcd_elements_reserve(struct kcd_elements *es, uint64_t bytes)
+{
+	const char *limit;
+
+	return budgets_charge(es, bytes, &limit);
+}
+
+static int segment_charge(struct kcd_elements *es, uint64_t bytes, const char **ret_limit)
+{
+	int r = budgets_charge(es, bytes, ret_limit);
+
+	if (r == 0)
+		es->held += bytes;
+	return r;
 }
 
 /* Room in the array of segments for one more at its end. */

@@ -49,6 +49,10 @@ struct kcd_lender {
 	void *arg;
 };
 
+/* Charge the budgets for elements still to come, or undo that. 0 or KC_EDQUOT. */
+int kcd_elements_reserve(struct kcd_elements *es, uint64_t bytes);
+void kcd_elements_unreserve(struct kcd_elements *es, uint64_t bytes);
+
 /* Is it better to keep `size` bytes of memory for `bytes` of elements than to copy them? */
 bool kcd_elements_worth_keeping(size_t bytes, size_t size);
 

@@ -279,22 +279,56 @@ static void log_event(struct kcd_call *call, const char *what)
 	kcd_debug(KCD_DEBUG_CHAN, &about, "%s", what);
 }
 
+/* Until ops->settled. */
+static void wait_settled(struct kcd_call *call)
+{
+	struct kcd_request *req = call->req;
+
+	req->waiting = true;
+	kcd_list_append(&call->session->waiting, &req->link);
+	kcd_list_append(&call->channel->askers, &req->of_attachment);
+}
+
+bool kcd_call_settle(struct kcd_call *call)
+{
+	if (!kcd_channel_withdraw(call->channel))
+		return true;
+	/* no memory: then it is answered as well as can be */
+	if (!call->req && kcd_request_new(call->session, call->header->id, call->header->type,
+					  &call->req) < 0)
+		return true;
+	wait_settled(call);
+	return false;
+}
+
+/* Close, and answer once that is so. */
+static void close_soon(struct kcd_call *call)
+{
+	/* also if who asked for it is gone by then */
+	call->channel->destroying |= call->header->type == KCP_CHAN_DESTROY;
+	if (kcd_channel_close_soon(call->channel)) {
+		if (call->channel->destroying)
+			kcd_channel_destroy(call->channel);
+		kcd_call_reply(call, 0, NULL);
+		return;
+	}
+	wait_settled(call);
+}
+
 void kcd_do_chan_close(struct kcd_call *call)
 {
 	log_event(call, "closed");
-	kcd_channel_close(call->channel);
-	kcd_call_reply(call, 0, NULL);
+	close_soon(call);
 }
 
 void kcd_do_chan_destroy(struct kcd_call *call)
 {
 	log_event(call, "destroyed");
 	kcd_registry_unname(&call->daemon->registry, call->channel);
-	kcd_channel_destroy(call->channel);
-	kcd_call_reply(call, 0, NULL);
+	close_soon(call);
 }
 
-void kcd_do_chan_purge(struct kcd_call *call)
+static void purge(struct kcd_call *call)
 {
 	uint64_t n = kcd_channel_purge(call->channel);
 	struct kcp_buf *buf = kcd_call_begin(call, 0);
@@ -303,4 +337,38 @@ void kcd_do_chan_purge(struct kcd_call *call)
 	log_event(call, "purged");
 	kcp_put_u32(buf, KCP_T_COUNT, n > UINT32_MAX ? UINT32_MAX : (uint32_t)n);
 	kcd_call_end(call);
+}
+
+void kcd_do_chan_purge(struct kcd_call *call)
+{
+	if (kcd_call_settle(call))
+		purge(call);
+}
+
+void kcd_chan_settled(struct kcd_request *req, struct kcd_channel *ch)
+{
+	struct kcp_header header = { .type = req->type, .id = req->node.key };
+	struct kcd_call call = {
+		.daemon = req->session->daemon,
+		.conn = req->session->conn,
+		.session = req->session,
+		.header = &header,
+		.req = req,
+		.channel = ch,
+	};
+
+	switch (req->type) {
+	case KCP_CHAN_PURGE:
+		purge(&call);
+		break;
+	case KCP_CHAN_INFO:
+		/* a reply that is not kept: without a connection it is asked for again */
+		call.req = NULL;
+		kcd_request_drop(req);
+		if (call.conn)
+			kcd_chan_tell(&call);
+		break;
+	default:
+		kcd_call_reply(&call, 0, NULL);
+	}
 }

@@ -37,6 +37,7 @@ static bool prepare(struct kcd_call *call, uint32_t flags, uint64_t timeout_ms)
 
 	wait->offer = flags & KCP_F_OFFER;
 	wait->try_once = timeout_ms == 0;
+	wait->promised = flags & KCP_F_PROMISED;
 	if (kcd_request_prepare(call->req, call->att, select,
 				kcp_num(call->args, KCP_T_GROUP, 0)) == 0)
 		return true;
@@ -71,6 +72,47 @@ void kcd_do_send(struct kcd_call *call)
 		finish(call, kcd_channel_send(wait), timeout_ms);
 		kcd_turns_spend(&call->daemon->turns, (uint64_t)wait->n * KCD_COST_ELEMENT);
 	}
+}
+
+bool kcd_send_promised(struct kcd_call *call)
+{
+	uint32_t flags = (uint32_t)kcp_num(call->args, KCP_T_FLAGS, 0);
+	const struct kcp_arg *elems = kcp_get(call->args, KCP_T_ELEMENTS);
+	struct kcd_attachment *att;
+	struct kcd_wait wait;
+	struct kcd_lender lender;
+	struct kcp_buf *buf;
+
+	if (!(flags & KCP_F_WINDOW) || (flags & KCP_F_OFFER) || call->header->id == 0)
+		return false;
+	att = kcd_attachment_find(call->session, (uint32_t)kcp_num(call->args, KCP_T_ATTACH, 0));
+	if (!att)
+		return false;
+	lender = (struct kcd_lender){ .size = call->conn->stream.in_cap,
+				      .take = take_frame,
+				      .arg = call->conn };
+	kcd_wait_init(&wait, &att->attach, /* send= */ true);
+	wait.elems = elems->data;
+	wait.elems_len = elems->len;
+	wait.lender = &lender;
+	wait.promised = flags & KCP_F_PROMISED;
+	if (kcd_wait_check(&wait) < 0 || !kcd_window_covers(&wait))
+		return false;
+	(void)kcd_attach_sync(&att->attach);
+	kcd_attach_progress(&att->attach);
+	kcd_window_accept(&wait);
+	kcd_turns_spend(&call->daemon->turns, (uint64_t)wait.n * KCD_COST_ELEMENT);
+	atomic_store_explicit(&att->attach.cursor->accepted, call->header->id,
+			      memory_order_release);
+	/* The client writes `awaits` and then reads `accepted`: it sees this, or we that. What
+	 * the cursor tells as well need not be kept. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&att->attach.cursor->awaits, memory_order_relaxed) == 0)
+		return true;
+	buf = kcd_call_begin(call, 0);
+	kcp_put_u32(buf, KCP_T_COUNT, wait.n);
+	kcd_call_end(call);
+	return true;
 }
 
 /* What does not go together. NULL: all is well. */

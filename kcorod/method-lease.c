@@ -22,6 +22,7 @@ static int each_range(struct kcd_call *call, settle_fn fn, uint64_t *ret)
 	for (uint32_t i = 0; i < call->ranges.count; i++)
 		n += fn(call, kcp_ranges_at(&call->ranges, i));
 	kcd_channel_release(call->channel);
+	kcd_attach_hush(&call->att->attach);
 	kcd_turns_spend(&call->daemon->turns, (uint64_t)call->ranges.count * KCD_COST_ELEMENT);
 	*ret = n;
 	return 0;

@@ -28,13 +28,14 @@ static void put_ledger(uint64_t stats[KCP_STAT_MAX + 1], const struct kc_ledger 
 	stats[KCP_S_LOST_DAEMON] = l->lost_daemon;
 }
 
-static void put_channel(struct kcp_buf *buf, const struct kcd_channel *ch)
+static void put_channel(struct kcp_buf *buf, struct kcd_channel *ch)
 {
 	const struct kcd_channel_options *o = &ch->opts;
 	uint64_t stats[KCP_STAT_MAX + 1] = { 0 };
 	struct kc_ledger ledger;
 	size_t at = kcp_tlv_begin(buf, KCP_T_CHANNEL);
 
+	kcd_channel_sync(ch);
 	kcd_channel_ledger(ch, &ledger);
 	put_ledger(stats, &ledger);
 	stats[KCP_S_BYTES_SENT] = ch->bytes_sent;
@@ -64,17 +65,22 @@ static void put_channel(struct kcp_buf *buf, const struct kcd_channel *ch)
 	kcp_tlv_end(buf, at);
 }
 
+void kcd_chan_tell(struct kcd_call *call)
+{
+	struct kcp_buf *buf = kcd_call_begin(call, 0);
+
+	put_channel(buf, call->channel);
+	kcd_call_end(call);
+}
+
 void kcd_do_chan_info(struct kcd_call *call)
 {
-	struct kcp_buf *buf;
-
 	if (!kcd_access_rights(call->session->peer, call->channel)) {
 		kcd_call_reply(call, KC_ENOENT, "no such channel");
 		return;
 	}
-	buf = kcd_call_begin(call, 0);
-	put_channel(buf, call->channel);
-	kcd_call_end(call);
+	if (kcd_call_settle(call))
+		kcd_chan_tell(call);
 }
 
 void kcd_do_chan_list(struct kcd_call *call)
@@ -84,7 +90,7 @@ void kcd_do_chan_list(struct kcd_call *call)
 	/* the flag, and the frame's own header */
 	size_t room = call->session->max_frame - KCP_HEADER_SIZE - KCP_TLV_HEADER_SIZE - 4;
 	struct kcp_buf *buf = kcd_call_begin(call, 0);
-	const struct kcd_channel *ch =
+	struct kcd_channel *ch =
 		kcd_registry_after(&call->daemon->registry,
 				   after ? (const char *)after->data : "", after ? after->len : 0);
 	unsigned seen = 0;

@@ -167,15 +167,11 @@ static void queue_dismiss(struct kcd_channel *ch)
 	}
 }
 
-void kcd_channel_pump(struct kcd_channel *ch)
+/* Let those who wait proceed until nothing moves. */
+static void queue_proceed(struct kcd_channel *ch)
 {
 	bool moved;
 
-	if (ch->pumping || ch->held > 0) {
-		ch->pump_again = true;
-		return;
-	}
-	ch->pumping = true;
 	do {
 		ch->pump_again = false;
 		moved = kcd_queue_serve_receivers(ch);
@@ -186,7 +182,20 @@ void kcd_channel_pump(struct kcd_channel *ch)
 		else
 			moved |= queue_serve_senders(ch);
 	} while (moved || ch->pump_again);
-	kcd_channel_give_ahead(ch);
+}
+
+void kcd_channel_pump(struct kcd_channel *ch)
+{
+	if (ch->pumping || ch->held > 0) {
+		ch->pump_again = true;
+		return;
+	}
+	ch->pumping = true;
+	do {
+		queue_proceed(ch);
+		kcd_channel_give_ahead(ch);
+	} while (kcd_channel_listen(ch));
+	kcd_channel_grant(ch);
 	kcd_channel_recall(ch);
 	queue_dismiss(ch);
 	ch->pumping = false;
@@ -205,14 +214,15 @@ void kcd_channel_release(struct kcd_channel *ch)
 		kcd_channel_pump(ch);
 }
 
-/* Check the form of a SEND's elements and count them. */
-static int elems_check(const struct kcd_channel *ch, struct kcd_wait *wait)
+int kcd_wait_check(struct kcd_wait *wait)
 {
+	const struct kcd_channel *ch = wait->attach->channel;
 	size_t left = wait->elems_len;
 	const uint8_t *pos = wait->elems;
 
 	wait->why = "ELEMENTS is no whole number of elements";
 	wait->n = 0;
+	wait->cut = false;
 	wait->first_len = ch->opts.elem_size;
 	if (ch->opts.elem_size) {
 		if (left == 0 || left % ch->opts.elem_size != 0 ||
@@ -235,6 +245,7 @@ static int elems_check(const struct kcd_channel *ch, struct kcd_wait *wait)
 			return KC_EMSGSIZE;
 		if (wait->n == 0)
 			wait->first_len = len;
+		wait->cut |= len > ch->opts.max_msg;
 		left -= (size_t)(pos - before);
 		wait->n++;
 	}
@@ -246,7 +257,13 @@ static long wait_or_give_up(struct kcd_channel *ch, struct kcd_wait *wait)
 {
 	kcd_wait_enqueue(wait);
 	kcd_channel_pump(ch);
-	if (!wait->try_once || wait->state != KCD_WAITING)
+	if (wait->state != KCD_WAITING)
+		return 0;
+	/* It may be that only promises are in the way, or that what was sent for them is still
+	 * to be read: even a try waits for that. */
+	if ((wait->send || wait->try_once) && kcd_channel_withdraw(ch))
+		return 0;
+	if (!wait->try_once)
 		return 0;
 	kcd_wait_finish(wait);
 	return KC_EAGAIN;
@@ -256,10 +273,13 @@ long kcd_channel_send(struct kcd_wait *wait)
 {
 	struct kcd_channel *ch = wait->attach->channel;
 	long n;
-	int r = elems_check(ch, wait);
+	int r = kcd_wait_check(wait);
 
 	if (r < 0)
 		return r;
+	n = wait->promised ? kcd_window_accept_late(wait) : 0;
+	if (n > 0)
+		return n;
 	if (ch->closed)
 		return KC_EPIPE;
 	if (wait->offer && wait->n != 1) {

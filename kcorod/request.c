@@ -200,6 +200,8 @@ void kcd_request_settle(struct kcd_request *req)
 
 void kcd_request_fail(struct kcd_request *req, int code)
 {
+	if (!req->attachment && !req->claimed)
+		return; /* about a channel: under way, and answered soon */
 	if (req->claimed) {
 		/* A CLAIM that is not decided is part of the request it claims. */
 		kcd_request_fail(req->claimed, code);

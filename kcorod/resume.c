@@ -79,6 +79,7 @@ static int take_seen(struct seen *seen)
 	int r = 0;
 
 	kcd_channel_hold(seen->att->attach.channel);
+	(void)kcd_attach_sync(&seen->att->attach);
 	KCD_LIST_EACH (d, safe, &seen->att->attach.deliveries, struct kcd_delivery, link) {
 		if (d->first > seen->upto || r < 0)
 			break;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The life of a session, its attachments, and what channels tell it: see session.h. */
+#include "kcorod/dispatch.h"
 #include "kcorod/session.h"
 
 #include <string.h>
@@ -11,7 +12,6 @@
 #include "libkcoro-client/port/kcoro_port.h"
 #include "proto/bytes.h"
 
-#define NEVER_NS (UINT64_MAX - 1)
 
 /* ---- beginning and end ------------------------------------------------------ */
 
@@ -53,7 +53,7 @@ int kcd_session_new(struct kcd_conn *conn, uint32_t max_frame, struct kcd_sessio
 		/* Armed from now on: that a connection breaks needs no memory. */
 		session->grace.fn = on_grace;
 		if (r == 0)
-			r = kcd_timer_arm(&d->timers, &session->grace, NEVER_NS);
+			r = kcd_timer_arm(&d->timers, &session->grace, KCD_TIMER_NEVER);
 		if (r < 0)
 			kcd_map_remove(&d->sessions, &session->node);
 	}
@@ -143,7 +143,7 @@ static void unsuspend(struct kcd_session *session)
 	session->suspended = false;
 	session->peer->user->connections--;
 	session->daemon->connections--;
-	(void)kcd_timer_arm(&session->daemon->timers, &session->grace, NEVER_NS);
+	(void)kcd_timer_arm(&session->daemon->timers, &session->grace, KCD_TIMER_NEVER);
 }
 
 void kcd_session_wake(struct kcd_session *session)
@@ -182,6 +182,7 @@ static void session_bury(struct kcd_corpse *corpse)
 	kcd_map_done(&session->requests);
 	kcd_map_done(&session->attachments);
 	kcd_map_done(&session->groups);
+	kcd_page_free(session->page);
 	KC_FREE(session->resend);
 	KC_FREE(session);
 }
@@ -257,6 +258,7 @@ int kcd_attachment_new(struct kcd_session *session, struct kcd_attachment **ret,
 	att->session = session;
 	att->number = session->last_attach;
 	kcd_list_init(&att->requests);
+	kcd_list_init(&att->drain);
 	kcd_list_append(&session->attached, &att->link);
 	*ret = att;
 	return 0;
@@ -270,18 +272,24 @@ static void attachment_bury(struct kcd_corpse *corpse)
 void kcd_attachment_free(struct kcd_attachment *att)
 {
 	kcd_list_remove(&att->link);
+	kcd_list_remove(&att->drain);
 	kcd_map_remove(&att->session->attachments, &att->node);
 	kcd_reap_later(&att->session->daemon->graves, &att->corpse, attachment_bury);
 }
 
 void kcd_attachment_end(struct kcd_attachment *att, int code, bool died)
 {
+	struct kcp_cursor *cursor;
+
 	kcd_notifiers_free(att);
 	while (!kcd_list_empty(&att->requests))
 		kcd_request_fail(KCD_LIST_FIRST(&att->requests, struct kcd_request,
 						of_attachment),
 				 code);
+	cursor = att->attach.cursor;
 	kcd_attach_done(&att->attach, died);
+	if (cursor)
+		kcd_page_give(att->session->page, cursor);
 	kcd_attachment_free(att);
 }
 
@@ -343,6 +351,29 @@ static void on_claimed(struct kcd_wait *wait, bool ok)
 	kcd_request_claimed(request_of(wait), ok);
 }
 
+static void on_drain(struct kcd_attach *attach)
+{
+	struct kcd_attachment *att = kcd_attachment_of(attach);
+	struct kcd_daemon *d = att->session->daemon;
+
+	att->drain_from = ++d->drain_moment;
+	if (kcd_list_empty(&att->drain))
+		kcd_list_append(&d->drains, &att->drain);
+}
+
+static void on_settled(struct kcd_channel *ch)
+{
+	if (ch->destroying)
+		kcd_channel_destroy(ch);
+	while (!kcd_list_empty(&ch->askers)) {
+		struct kcd_request *req =
+			KCD_LIST_FIRST(&ch->askers, struct kcd_request, of_attachment);
+
+		kcd_request_settle(req);
+		kcd_chan_settled(req, ch);
+	}
+}
+
 static bool on_may_give(struct kcd_attach *attach)
 {
 	struct kcd_session *session = kcd_attachment_of(attach)->session;
@@ -368,6 +399,8 @@ const struct kcd_channel_ops kcd_session_ops = {
 	.offer = on_offer,
 	.claimed = on_claimed,
 	.gone = on_gone,
+	.drain = on_drain,
+	.settled = on_settled,
 	.ring = kcd_notifier_ring,
 	.may_give = on_may_give,
 };

@@ -19,6 +19,7 @@
 #include "kcorod/daemon.h"
 #include "kcorod/list.h"
 #include "kcorod/map.h"
+#include "kcorod/page.h"
 #include "kcorod/peer.h"
 #include "kcorod/reap.h"
 #include "kcorod/timer.h"
@@ -46,6 +47,7 @@ struct kcd_session {
 	uint32_t last_attach;
 	struct kcd_list starved; /* kcd_attach.creditor: the output has no room for more */
 	struct kcd_map groups;   /* kcd_select */
+	struct kcd_page *page;   /* shared with the client; NULL: not asked for yet */
 
 	struct kcd_timer grace;
 	bool suspended; /* counted among the user's connections */
@@ -60,6 +62,8 @@ struct kcd_attachment {
 	struct kcd_session *session;
 	uint32_t number;
 	struct kcd_list requests; /* kcd_request.of_attachment: waiting ones */
+	struct kcd_list drain;    /* daemon->drains, or alone */
+	uint64_t drain_from;      /* its client's input has to be read after this moment */
 	struct kcd_notifier *send_notifier, *recv_notifier; /* or NULL */
 	uint64_t seen;            /* while RESUME is carried out: highest delivery seen */
 	struct kcd_corpse corpse;

@@ -142,6 +142,7 @@ static bool delivery_taken(struct kcd_delivery *d)
 	if (d->ahead) {
 		attach->n_given -= d->n;
 		ch->n_given -= d->n;
+		kcd_attach_shares(attach);
 		ch->queued_bytes -= bytes;
 		attach->recall_vain = false;
 		if (d->lease) {

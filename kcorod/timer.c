@@ -100,7 +100,7 @@ void kcd_timer_disarm(struct kcd_timers *ts, struct kcd_timer *timer)
 
 uint64_t kcd_timers_next(const struct kcd_timers *ts)
 {
-	return ts->n ? ts->heap[0]->due_ns : UINT64_MAX;
+	return ts->n && ts->heap[0]->due_ns < KCD_TIMER_NEVER ? ts->heap[0]->due_ns : UINT64_MAX;
 }
 
 void kcd_timers_run(struct kcd_timers *ts, uint64_t now_ns)

@@ -13,6 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Due so late that nobody waits for it: armed, so that it need not find memory later. */
+#define KCD_TIMER_NEVER (UINT64_MAX - 1)
+
 struct kcd_timer {
 	uint64_t due_ns;
 	size_t slot; /* place in the heap + 1; 0 = not armed */
@@ -36,7 +39,7 @@ static inline bool kcd_timer_armed(const struct kcd_timer *timer)
 	return timer->slot != 0;
 }
 
-/* When the earliest timer is due; UINT64_MAX when there is none. */
+/* When the earliest timer is due; UINT64_MAX when there is none that ever is. */
 uint64_t kcd_timers_next(const struct kcd_timers *ts);
 
 /* Set the time and run what is due by then, each disarmed first. */

@@ -58,9 +58,13 @@ static void on_timer(struct kcd_timer *timer)
 	struct kcd_daemon *d =
 		KCD_CONTAINER(KCD_CONTAINER(timer, struct kcd_warm, timer), struct kcd_daemon, warm);
 
-	d->warm.asked = d->turns_had - d->warm.turns > QUIET_TURNS;
+	/* Busy, and only traffic has gone: kcd_warm_look() asks again. What connections, sessions
+	 * and channels leave behind goes back all the same, lest a crowd's memory stay for as
+	 * long as somebody else has traffic. */
+	d->warm.asked = !d->warm.ended && d->turns_had - d->warm.turns > QUIET_TURNS;
 	if (d->warm.asked)
-		return; /* busy: kcd_warm_look() asks again */
+		return;
+	d->warm.ended = false;
 	while (!kcd_list_empty(&d->warm.conns)) {
 		struct kcd_conn *conn = KCD_LIST_FIRST(&d->warm.conns, struct kcd_conn, warm);
 
@@ -74,12 +78,18 @@ static void on_timer(struct kcd_timer *timer)
 	d->warm.most = in_use(d);
 }
 
-void kcd_warm_later(struct kcd_daemon *d)
+static void arm(struct kcd_daemon *d)
 {
 	if (kcd_timer_armed(&d->warm.timer))
 		return;
 	d->warm.turns = d->turns_had;
 	(void)kcd_timer_arm(&d->timers, &d->warm.timer, d->timers.now_ns + QUIET_NS);
+}
+
+void kcd_warm_later(struct kcd_daemon *d)
+{
+	d->warm.ended = true;
+	arm(d);
 }
 
 void kcd_warm_look(struct kcd_daemon *d)
@@ -90,5 +100,5 @@ void kcd_warm_look(struct kcd_daemon *d)
 	if (now > d->warm.most)
 		d->warm.most = now;
 	if (d->warm.asked || d->warm.most - now >= LEFT_BYTES)
-		kcd_warm_later(d);
+		arm(d);
 }

@@ -28,6 +28,7 @@ struct kcd_warm {
 	uint64_t most;         /* in use at once since the last time memory was given back */
 	uint64_t turns;        /* ... those there had been when the timer was armed */
 	bool asked;            /* it has run out, and the daemon was busy */
+	bool ended;            /* something has ended since memory was given back */
 	struct kcd_timer timer;
 };
 
@@ -39,7 +40,7 @@ void kcd_warm_put(struct kcd_daemon *d, struct kcd_conn *conn, size_t bytes);
 /* Before its end. Twice is as good as once. */
 void kcd_warm_take(struct kcd_warm *warm, struct kcd_conn *conn);
 
-/* Something has ended: give its memory back once the daemon is quiet. */
+/* Something has ended: give its memory back in a moment. */
 void kcd_warm_later(struct kcd_daemon *d);
 
 /* At the end of a turn: is it time to give memory back? */

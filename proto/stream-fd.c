@@ -34,9 +34,9 @@ void kcp_fds_done(struct kcp_stream *stream)
 
 /* ---- input ----------------------------------------------------------------- */
 
-void kcp_stream_take_fds(struct kcp_stream *stream)
+void kcp_stream_take_fds(struct kcp_stream *stream, bool take)
 {
-	stream->takes_fds = true;
+	stream->takes_fds = take;
 }
 
 int kcp_stream_fd(struct kcp_stream *stream)
@@ -79,10 +79,12 @@ ssize_t kcp_fds_read(struct kcp_stream *stream, struct iovec *iov)
 	ssize_t n;
 
 	do {
-		if (stream->takes_fds) {
-			msg.msg_control = room.buf;
-			msg.msg_controllen = sizeof(room.buf);
+		if (!stream->takes_fds) {
+			n = recv(stream->fd, iov->iov_base, iov->iov_len, MSG_DONTWAIT);
+			continue;
 		}
+		msg.msg_control = room.buf;
+		msg.msg_controllen = sizeof(room.buf);
 		n = recvmsg(stream->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
 	if (n >= 0 && stream->takes_fds && msg.msg_controllen > 0)

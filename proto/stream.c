@@ -228,6 +228,9 @@ static ssize_t stream_write(struct kcp_stream *stream, const struct iovec *iov, 
 	do {
 		if (stream->n_out_fds)
 			written = kcp_fds_write(stream, iov[0].iov_base, iov[0].iov_len);
+		else if (n == 1) /* for which the kernel has less to do */
+			written = send(stream->fd, iov[0].iov_base, iov[0].iov_len,
+				       MSG_DONTWAIT | MSG_NOSIGNAL);
 		else
 			written = sendmsg(stream->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (written < 0 && errno == EINTR);
@@ -348,7 +351,7 @@ int kcp_stream_insert(struct kcp_stream *stream, const void *data, size_t len,
 	return 0;
 }
 
-int kcp_stream_frame_end(struct kcp_stream *stream, size_t at)
+long kcp_stream_frame_end(struct kcp_stream *stream, size_t at)
 {
 	unsigned first = stream->n_pieces;
 	size_t extra = 0;
@@ -358,9 +361,11 @@ int kcp_stream_frame_end(struct kcp_stream *stream, size_t at)
 	while (first > 0 && stream->pieces[first - 1].at > at)
 		extra += stream->pieces[--first].len;
 	r = kcp_frame_end_extra(&stream->out, at, extra);
-	if (r < 0)
+	if (r < 0) {
 		stream_drop_pieces(stream, first);
-	return r;
+		return r;
+	}
+	return (long)(stream->out.len - at + extra);
 }
 
 /* Keep all but the first skip bytes behind what waits: copied, or where they are. */

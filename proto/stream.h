@@ -164,8 +164,9 @@ void kcp_stream_keep_lent(struct kcp_stream *stream);
 int kcp_stream_insert(struct kcp_stream *stream, const void *data, size_t len,
 		      void (*done)(void *arg), void *arg);
 
-/* kcp_frame_end() for a frame that kcp_stream_insert() was used for. */
-int kcp_stream_frame_end(struct kcp_stream *stream, size_t at);
+/* kcp_frame_end() for a frame that kcp_stream_insert() may have been used for. Returns the
+ * bytes of the whole frame, or what kcp_frame_end() fails with. */
+long kcp_stream_frame_end(struct kcp_stream *stream, size_t at);
 
 /* Write what waits. Returns 0 (nothing waits now), KC_EAGAIN (the socket is full), or
  * KC_ECONNRESET / KC_ENOMEM (the output has ended). */
@@ -173,8 +174,9 @@ int kcp_stream_flush(struct kcp_stream *stream);
 
 /* ---- descriptors beside the frames: stream-fd.c ----------------------------- */
 
-/* From now on a descriptor that comes along is kept, the latest one only. Input half. */
-void kcp_stream_take_fds(struct kcp_stream *stream);
+/* From now on a descriptor that comes along is kept, the latest one only; or dropped by the
+ * kernel, as at first. Input half. */
+void kcp_stream_take_fds(struct kcp_stream *stream, bool take);
 
 /* The one that came, close-on-exec and now the caller's; KC_ENOENT if none did, or the
  * process had no room for it. */

@@ -31,6 +31,7 @@ enum kcp_type {
 	KCP_CHAN_DESTROY = 22,
 	KCP_CHAN_PURGE = 23,
 	KCP_CHAN_WATCH = 24,
+	KCP_CHAN_MAP = 25,
 	KCP_SEND = 32,
 	KCP_RECV = 33,
 	KCP_TAKEN = 34,
@@ -93,8 +94,10 @@ enum kcp_tlv_type {
 	KCP_T_STATISTICS = 0x0029,
 	KCP_T_REQUESTS_MAX = 0x002a,
 	KCP_T_RINGS = 0x002b,
+	KCP_T_OFFSET = 0x002c,
+	KCP_T_WINDOW = 0x002d,
 };
-#define KCP_TLV_KNOWN_MAX 0x2b /* highest number, bit 15 aside */
+#define KCP_TLV_KNOWN_MAX 0x2d /* highest number, bit 15 aside */
 
 /* KCP_T_FLAGS */
 #define KCP_F_LEASE 0x01u
@@ -102,6 +105,8 @@ enum kcp_tlv_type {
 #define KCP_F_PROVISIONAL 0x04u
 #define KCP_F_CREATED 0x08u
 #define KCP_F_MORE 0x10u
+#define KCP_F_WINDOW 0x20u
+#define KCP_F_PROMISED 0x40u
 
 /* KCP_T_KIND */
 enum kcp_kind {
@@ -199,6 +204,7 @@ enum kcp_stat {
 #define KCP_BYTES_DEFAULT 1048576u
 #define KCP_BATCH_MAX 65536u
 #define KCP_CREDIT_MAX 65536u
+#define KCP_WINDOW_MAX 65536u
 #define KCP_LEASE_DEFAULT_MS 30000u
 #define KCP_LEASE_MAX_MS 86400000u
 #define KCP_LIST_MAX 256u

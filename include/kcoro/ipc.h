@@ -36,6 +36,16 @@
  * receive calls; kcorod asks for them back when another receiver is left waiting,
  * and a thread that is inside a call on the connection answers. A program that
  * opens with credit should therefore keep receiving.
+ * A receive on such a handle that has to wait gives what is under way five
+ * milliseconds before it asks kcorod; what ends the wait, a close for one, may be
+ * heard of that much later.
+ *
+ * Window. A handle opened with a window sends without awaiting kcorod's reply as long as
+ * kcorod has promised it places; when there is none, or another sender waits for one, it
+ * awaits as usual. Nothing else changes, order and close included, but for one thing: if
+ * the daemon is gone for good (KC_ECONNRESET) the outcome is unknown not only of the call
+ * that says so, but of the latest sends before it. kc_ipc_ping() that returns 0 says that
+ * all sent before on that connection is the channel's.
  */
 
 /* kc_ipc_open_options.roles: KC_SENDER and KC_RECEIVER of kcoro/chan.h, or */
@@ -43,6 +53,7 @@
 
 #define KC_NAME_MAX 255u          /* bytes of a channel's name */
 #define KC_CREDIT_MAX 65536u      /* elements given ahead to one handle */
+#define KC_WINDOW_MAX 65536u      /* elements one handle may send without awaiting replies */
 #define KC_LEASE_DEFAULT_MS 30000u
 #define KC_LEASE_MAX_MS 86400000u /* a day */
 
@@ -55,10 +66,13 @@ struct kc_ipc_open_options {
 	unsigned lease_ms; /* of kc_chan_recv_lease(), 1..KC_LEASE_MAX_MS */
 	int lease;         /* 1: what is given ahead is given as leases, and every receive of
 			    * this handle must be one; needs credit > 0 */
+	unsigned window;   /* elements that may be sent without awaiting kcorod's reply,
+			    * 0..KC_WINDOW_MAX; needs KC_SENDER, and has an effect on buffered
+			    * and unlimited channels that block */
 };
 
 #define KC_IPC_OPEN_OPTIONS_INIT                                                                   \
-	{ sizeof(struct kc_ipc_open_options), KC_SENDER | KC_RECEIVER, 0, KC_LEASE_DEFAULT_MS, 0 }
+	{ sizeof(struct kc_ipc_open_options), KC_SENDER | KC_RECEIVER, 0, KC_LEASE_DEFAULT_MS, 0, 0 }
 
 /* What the daemon knows of a channel. */
 struct kc_ipc_chan_info {

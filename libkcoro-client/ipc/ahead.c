@@ -16,6 +16,7 @@ struct kci_run {
 	struct kci_list link;
 	uint64_t first; /* delivery of the element at elems.pos */
 	uint64_t n;	/* elements left; what may be behind them is not looked at */
+	bool asked;	/* came in reply to RECV */
 	bool back;	/* given back */
 	bool told;	/* in a RETURN, after request told_after */
 	uint64_t told_after;
@@ -75,7 +76,7 @@ static bool is_worth_keeping(const struct kcp_stream *stream, size_t len)
 }
 
 int kci_ahead_add(struct kci_ahead *ahead, uint64_t first, const struct kcp_elems *elems,
-		  const struct kcp_args *args, struct kcp_stream *stream)
+		  const struct kcp_args *args, struct kcp_stream *stream, bool asked)
 {
 	const struct kcp_arg *before = kcp_get(args, KCP_T_DELIVERED_BEFORE);
 	size_t len = (size_t)(elems->end - elems->pos);
@@ -96,6 +97,7 @@ int kci_ahead_add(struct kci_ahead *ahead, uint64_t first, const struct kcp_elem
 	}
 	run->first = first;
 	run->n = elems->count;
+	run->asked = asked;
 	run->elems = *elems;
 	if (before_len) {
 		memcpy(run->data, before->data, before_len);
@@ -166,6 +168,24 @@ size_t kci_ahead_fit(const struct kci_ahead *ahead, struct kci_recv *op)
 	return n;
 }
 
+bool kci_ahead_last_given(const struct kci_ahead *ahead, uint64_t n, uint64_t *ret)
+{
+	for (struct kci_list *l = ahead->runs.next; l != &ahead->runs; l = l->next) {
+		const struct kci_run *run = run_of(l);
+
+		if (run->back)
+			continue;
+		if (run->asked)
+			return false;
+		if (n <= run->n) {
+			*ret = run->first + n - 1;
+			return true;
+		}
+		n -= run->n;
+	}
+	return false;
+}
+
 void kci_ahead_take(struct kci_ahead *ahead, size_t n, struct kci_recv *op)
 {
 	struct kci_sink sink = { .op = op };
@@ -197,6 +217,7 @@ static struct kci_run *run_split(struct kci_run *run, uint64_t n)
 	run->n -= n;
 	tail->first = run->first + run->n;
 	tail->n = n;
+	tail->asked = run->asked;
 	/* right behind it: what is in front of the next run */
 	kci_list_append(run->link.next, &tail->link);
 	return tail;

@@ -36,15 +36,19 @@ struct kci_ahead {
 void kci_ahead_init(struct kci_ahead *ahead, struct kci_frames *frames);
 void kci_ahead_done(struct kci_ahead *ahead);
 
-/* Put elements behind the others; the first is delivery `first`. They lie in the frame that
+/* Put elements behind the others; the first is delivery `first`; `asked`: they are a reply
+ * to RECV. They lie in the frame that
  * the stream just gave, whose memory is kept if that is better than to copy them. 0 or
  * KC_ENOMEM. */
 int kci_ahead_add(struct kci_ahead *ahead, uint64_t first, const struct kcp_elems *elems,
-		  const struct kcp_args *args, struct kcp_stream *stream);
+		  const struct kcp_args *args, struct kcp_stream *stream, bool asked);
 
 /* How many from the front op has room for; 0 with op->needed set. Not for an empty
  * buffer. */
 size_t kci_ahead_fit(const struct kci_ahead *ahead, struct kci_recv *op);
+
+/* The delivery of the n-th; false if one of them was asked for, not given ahead. */
+bool kci_ahead_last_given(const struct kci_ahead *ahead, uint64_t n, uint64_t *ret);
 
 /* Move n from the front (that fit) to op. */
 void kci_ahead_take(struct kci_ahead *ahead, size_t n, struct kci_recv *op);

@@ -93,7 +93,7 @@ void kci_request_stamp(struct kci_request *request, uint64_t seq)
 
 	kcp_store_u64(request->head + ID_AT, request->id);
 	kcp_store_u64(request->head + SEQ_AT, seq);
-	if (request == &call->request && call->timeout_at) {
+	if (call && request == &call->request && call->timeout_at) {
 		uint64_t left = kci_deadline_left(call->deadline);
 		uint64_t ms = left / KC_NS_PER_MS + (left % KC_NS_PER_MS != 0);
 
@@ -234,5 +234,19 @@ int kci_call_run(struct kci_call *call, kc_cancel_t *token)
 	int r = kci_call_run_locked(call, token);
 
 	kci_conn_unlock(call->conn, saved);
+	return r;
+}
+
+int kci_call_run_fd(struct kci_call *call)
+{
+	kc_ipc_conn_t *conn = call->conn;
+	int r;
+
+	conn->watching = true;
+	/* the reader has to know before the reply can be there */
+	if (conn->polling)
+		kci_conn_wake(conn);
+	r = kci_call_run_locked(call, NULL);
+	conn->watching = false;
 	return r;
 }

@@ -29,7 +29,8 @@ struct kci_call;
 struct kci_request {
 	struct kci_list link; /* conn->outbox, then conn->sent; alone once answered */
 	struct kci_list hash; /* conn->by_id, while sent */
-	struct kci_call *call;
+	struct kci_call *call; /* NULL: it is ... */
+	struct kci_windowed *windowed; /* ... one of window.h */
 	uint64_t id; /* 0 until it is sent for the first time */
 	uint16_t type;
 	uint8_t *head;
@@ -86,6 +87,10 @@ int kci_call_keep(struct kci_call *call, struct kcp_args *args, int code);
 /* Send, wait, and return the result with its words. Lock held. When token is set the
  * request is cancelled. */
 int kci_call_run_locked(struct kci_call *call, kc_cancel_t *token);
+
+/* The same for a call whose reply has a descriptor, between kci_conn_lock_fd() and its
+ * end. */
+int kci_call_run_fd(struct kci_call *call);
 
 /* The same with the lock taken inside. */
 int kci_call_run(struct kci_call *call, kc_cancel_t *token);

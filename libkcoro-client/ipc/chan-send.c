@@ -9,10 +9,14 @@
 #include "kcoro/error.h"
 #include "libkcoro-client/core/detail.h"
 #include "libkcoro-client/ipc/chan-socket.h"
+#include "libkcoro-client/ipc/window.h"
 #include "proto/values.h"
 
 /* Header and TLVs of a SEND beside the value of ELEMENTS need less. */
 #define SEND_OVERHEAD 128u
+/* So much fits behind them where they are built. */
+#define COPY_MOST 512u
+_Static_assert(SEND_OVERHEAD + COPY_MOST <= KCI_CALL_HEAD, "the head holds both");
 
 /* Elements that could be accepted at once: what a SEND carries beyond that travels
  * in vain. Receivers that wait may take some more, which is as good a step. */
@@ -25,10 +29,8 @@ static size_t room(const struct kci_schan *sc)
 	return KC_BATCH_MAX;
 }
 
-/* How many of the messages go into one frame, and the bytes of ELEMENTS they need. At
- * least one: a channel's largest message fits kcorod's largest frame. */
-static size_t messages_fit(const struct kci_schan *sc, const struct kci_send *op, size_t n,
-			   size_t max, size_t *ret_bytes)
+size_t kci_messages_fit(const struct kci_schan *sc, const struct kci_send *op, size_t n,
+			size_t max, size_t *ret_bytes)
 {
 	size_t bytes = 4 + op->msgs[0].len;
 	size_t i;
@@ -80,6 +82,16 @@ static int on_sent(struct kci_call *call, struct kcp_args *args, int code)
 	return code == 0 && (call->count < 1 || call->count > s->n) ? KC_EPROTO : 0;
 }
 
+/* ELEMENTS of fixed size: a few bytes go along with the head. */
+static void put_elements(struct kci_call *call, const void *elems, size_t bytes)
+{
+	kcp_put_head(&call->head, KCP_T_ELEMENTS, bytes);
+	if (bytes <= COPY_MOST)
+		kcp_buf_add(&call->head, elems, bytes);
+	else
+		kci_call_extra(call, elems, bytes);
+}
+
 long kci_schan_send(kc_chan_t *ch, const struct kci_send *op)
 {
 	struct kci_schan *sc = kci_schan_of(ch);
@@ -90,19 +102,23 @@ long kci_schan_send(kc_chan_t *ch, const struct kci_send *op)
 	uint8_t *block = NULL;
 	struct kci_call call;
 	size_t bytes;
-	long r = 0;
+	long r = kci_window_send(sc, op);
 
+	if (r != 0) {
+		kci_conn_unlock(sc->conn, saved);
+		return r;
+	}
 	kci_call_init(&call, sc->conn, KCP_SEND);
 	kcp_put_u32(&call.head, KCP_T_ATTACH, sc->attach);
 	kci_call_timeout(&call, op->timeout_ms, kci_deadline_from_ms(op->timeout_ms));
 	if (op->msgs) {
-		n = messages_fit(sc, op, n, max, &bytes);
+		/* a channel's largest message fits kcorod's largest frame */
+		n = kci_messages_fit(sc, op, n, max, &bytes);
 		r = put_messages(&call, op, n, bytes, &block);
 	} else {
 		if (n > max / sc->elem_size)
 			n = max / sc->elem_size;
-		kcp_put_head(&call.head, KCP_T_ELEMENTS, n * sc->elem_size);
-		kci_call_extra(&call, op->elems, n * sc->elem_size);
+		put_elements(&call, op->elems, n * sc->elem_size);
 	}
 	s.n = n;
 	call.on_reply = on_sent;

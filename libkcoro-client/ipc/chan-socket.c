@@ -9,6 +9,7 @@
 #include "kcoro/error.h"
 #include "libkcoro-client/core/detail.h"
 #include "libkcoro-client/core/options.h"
+#include "libkcoro-client/ipc/window.h"
 #include "proto/name.h"
 
 uint32_t kci_kind_to_wire(enum kc_kind kind)
@@ -170,6 +171,7 @@ static void schan_destroy(kc_chan_t *ch)
 	kci_list_remove(&sc->link);
 	kci_list_remove(&sc->recalled);
 	kci_ahead_done(&sc->ahead);
+	kci_window_done(sc);
 	kci_conn_unlock(conn, saved);
 	kci_notify_done(&sc->send_notify);
 	kci_notify_done(&sc->recv_notify);
@@ -191,6 +193,20 @@ const struct kci_chan_ops kci_schan_ops = {
 	.extend = kci_schan_extend,
 };
 
+/* Does credit have an effect on this channel? (PROTOCOL.md, CREDIT) */
+static bool may_be_given_ahead(const struct kci_schan *sc)
+{
+	return (sc->kind == KC_BUFFERED || sc->kind == KC_UNLIMITED) &&
+	       sc->overflow != KC_OVERFLOW_DROP_OLDEST;
+}
+
+/* Are places promised on this channel? (PROTOCOL.md section 7.6) */
+static bool may_have_window(const struct kci_schan *sc)
+{
+	return (sc->kind == KC_BUFFERED || sc->kind == KC_UNLIMITED) &&
+	       sc->overflow == KC_OVERFLOW_BLOCK;
+}
+
 /* The reply to CHAN_MAKE or CHAN_OPEN. The handle is entered here and not by the thread
  * that opens: DELIVER may be the very next frame. */
 static int on_opened(struct kci_call *call, struct kcp_args *args, int code)
@@ -208,7 +224,7 @@ static int on_opened(struct kci_call *call, struct kcp_args *args, int code)
 	sc->capacity = (uint32_t)kcp_num(args, KCP_T_CAPACITY, 0);
 	sc->max_bytes = kcp_num(args, KCP_T_MAX_BYTES, 0);
 	sc->overflow = (enum kc_overflow)kcp_num(args, KCP_T_OVERFLOW, 0);
-	sc->brisk = sc->credit > 0;
+	sc->given_ahead = sc->brisk = sc->credit > 0 && may_be_given_ahead(sc);
 	if (kci_schan_find(conn, sc->attach))
 		return KC_EPROTO;
 	kci_list_append(&conn->chans[sc->attach % KCI_CONN_BUCKETS], &sc->link);
@@ -248,6 +264,10 @@ static int check_open(const struct kc_ipc_open_options *o)
 		return kci_fail(KC_EINVAL, "lease is %d; 0 or 1", o->lease);
 	if (o->lease && o->credit == 0)
 		return kci_fail(KC_EINVAL, "lease needs credit");
+	if (o->window > KC_WINDOW_MAX)
+		return kci_fail(KC_EINVAL, "window is %u; at most %u", o->window, KC_WINDOW_MAX);
+	if (o->window > 0 && !(o->roles & KC_SENDER))
+		return kci_fail(KC_EINVAL, "window is for senders");
 	return 0;
 }
 
@@ -290,6 +310,7 @@ static int attach(kc_ipc_conn_t *conn, const char *name, uint64_t id,
 	kci_list_init(&sc->link);
 	kci_list_init(&sc->receiving);
 	kci_list_init(&sc->lurking);
+	kci_list_init(&sc->windowed);
 	kci_list_init(&sc->provisional);
 	kci_list_init(&sc->recalled);
 	kci_ahead_init(&sc->ahead, &conn->frames);
@@ -321,6 +342,11 @@ static int attach(kc_ipc_conn_t *conn, const char *name, uint64_t id,
 		      KC_CHAN_CAP_REMOTE | KC_CHAN_CAP_LEASE |
 			      (sc->elem_size == 0 ? KC_CHAN_CAP_MSG : 0));
 	kci_conn_ref(conn);
+	if ((sc->given_ahead && !sc->lease) ||
+	    (o.window > 0 && may_have_window(sc)))
+		kci_cursor_map(sc, o.window);
+	if (sc->cursor)
+		sc->window = o.window;
 	*ret = &sc->chan;
 	return 0;
 }

@@ -35,8 +35,17 @@ struct kci_schan {
 	bool detaching;	      /* kc_chan_destroy() has begun */
 	uint64_t seen;	      /* highest delivery number */
 	struct kci_ahead ahead;
+	struct kcp_cursor *cursor; /* in conn->page, or NULL */
+	uint64_t taken;		   /* what its `taken` says */
+	uint32_t window;	   /* 0: none asked for */
+	uint64_t used;		   /* elements sent for what its `granted` says */
+	struct kci_list windowed;  /* kci_windowed, by rising ids */
+	size_t kept;		   /* their bytes */
+	uint32_t n_awaiting;	   /* calls that await the reply to one after all */
+	int late;		   /* why one was refused whose call had succeeded; or 0 */
 	struct kci_list receiving;   /* kci_receive, waiting in RECV, by arrival */
 	struct kci_list lurking;     /* kci_lurker, by arrival */
+	bool given_ahead;	     /* it has credit that has an effect */
 	bool brisk;		     /* what is given ahead comes soon: worth a short wait */
 	struct kci_list provisional; /* kci_receive, TAKEN asked and not answered */
 	uint32_t n_receiving;
@@ -72,6 +81,11 @@ long kci_schan_simple(struct kci_schan *sc, uint16_t type);
 /* ---- chan-send.c ----------------------------------------------------------- */
 
 long kci_schan_send(kc_chan_t *ch, const struct kci_send *op);
+
+/* How many of the messages go into one frame with max bytes of ELEMENTS, and the bytes they
+ * need. At least one, whatever it needs. */
+size_t kci_messages_fit(const struct kci_schan *sc, const struct kci_send *op, size_t n,
+			size_t max, size_t *ret_bytes);
 
 /* ---- recv.c ---------------------------------------------------------------- */
 

@@ -17,6 +17,7 @@
 #include "libkcoro-client/ipc/call.h"
 #include "libkcoro-client/ipc/chan-socket.h"
 #include "libkcoro-client/ipc/debug.h"
+#include "libkcoro-client/ipc/window.h"
 
 int kci_conn_new(kc_ipc_conn_t **ret)
 {
@@ -32,7 +33,7 @@ int kci_conn_new(kc_ipc_conn_t **ret)
 	conn->process = kci_process_id();
 	atomic_init(&conn->refs, 1);
 	KC_MUTEX_INIT(&conn->lock);
-	KC_MUTEX_INIT(&conn->watch_lock);
+	KC_MUTEX_INIT(&conn->fd_lock);
 	kcp_stream_init(&conn->stream, -1, KCI_FRAME_MAX, KCI_OUT_MAX);
 	kci_list_init(&conn->waiting);
 	kci_list_init(&conn->outbox);
@@ -59,9 +60,10 @@ void kci_conn_unref(kc_ipc_conn_t *conn)
 		(void)close(conn->stream.fd);
 	kcp_stream_done(&conn->stream);
 	kci_frames_done(&conn->frames);
+	kci_page_done(conn);
 	(void)close(conn->wake_fd);
 	KC_MUTEX_DESTROY(&conn->lock);
-	KC_MUTEX_DESTROY(&conn->watch_lock);
+	KC_MUTEX_DESTROY(&conn->fd_lock);
 	KC_FREE(conn);
 }
 
@@ -97,6 +99,22 @@ void kci_conn_unlock(kc_ipc_conn_t *conn, int saved)
 	kci_thread_nocancel_end(saved);
 }
 
+int kci_conn_lock_fd(kc_ipc_conn_t *conn)
+{
+	int saved = kci_thread_nocancel();
+
+	KC_MUTEX_LOCK(&conn->fd_lock);
+	KC_MUTEX_LOCK(&conn->lock);
+	return saved;
+}
+
+void kci_conn_unlock_fd(kc_ipc_conn_t *conn, int saved)
+{
+	KC_MUTEX_UNLOCK(&conn->lock);
+	KC_MUTEX_UNLOCK(&conn->fd_lock);
+	kci_thread_nocancel_end(saved);
+}
+
 int kci_conn_dead(const kc_ipc_conn_t *conn)
 {
 	return kci_fail(conn->dead_code, "%s", conn->dead_detail);
@@ -107,8 +125,12 @@ static void fail_requests(kc_ipc_conn_t *conn, struct kci_list *requests)
 	struct kci_request *request;
 
 	/* each takes itself off */
-	while ((request = KCI_LIST_FIRST(requests, struct kci_request, link)))
-		kci_call_fail(request->call, conn->dead_code, conn->dead_detail);
+	while ((request = KCI_LIST_FIRST(requests, struct kci_request, link))) {
+		if (request->windowed)
+			kci_windowed_fail(request->windowed, conn->dead_code);
+		else
+			kci_call_fail(request->call, conn->dead_code, conn->dead_detail);
+	}
 }
 
 void kci_conn_end(kc_ipc_conn_t *conn, int code, const char *words)

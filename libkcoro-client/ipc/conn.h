@@ -30,6 +30,7 @@
 #include "kcoro/ipc.h"
 #include "libkcoro-client/core/list.h"
 #include "libkcoro-client/core/waiter.h"
+#include "libkcoro-client/ipc/cursor.h"
 #include "libkcoro-client/ipc/frames.h"
 #include "libkcoro-client/port/kcoro_port.h"
 #include "proto/stream.h"
@@ -96,9 +97,11 @@ struct kc_ipc_conn {
 	struct kci_list chans[KCI_CONN_BUCKETS]; /* kci_schan, by attachment */
 	struct kci_list recalls;		 /* kci_schan with a RECALL to answer */
 	struct kci_frames frames;
-	bool watching; /* a CHAN_WATCH is under way, by who has watch_lock */
+	bool watching; /* a call whose reply has a descriptor is under way, by who has fd_lock */
+	struct kcp_cursor *page; /* shared with kcorod; NULL: not mapped. Set once */
+	uint64_t windowed_id;	 /* highest id of a SEND that need not be replied to */
 
-	KC_MUTEX_T watch_lock; /* taken before lock */
+	KC_MUTEX_T fd_lock; /* taken before lock */
 };
 
 /* Somebody waiting. Lives in the waiting thread's frame. */
@@ -126,6 +129,11 @@ void kci_conn_leave(kc_ipc_conn_t *conn);
  * included, the thread cannot be cancelled. `saved` goes from one to the other. */
 int kci_conn_lock(kc_ipc_conn_t *conn);
 void kci_conn_unlock(kc_ipc_conn_t *conn, int saved);
+
+/* Both locks, for calls whose reply has a descriptor: one at a time on a connection, so
+ * that each reply's descriptor is its own. */
+int kci_conn_lock_fd(kc_ipc_conn_t *conn);
+void kci_conn_unlock_fd(kc_ipc_conn_t *conn, int saved);
 
 /* Returns dead_code, with its words. */
 int kci_conn_dead(const kc_ipc_conn_t *conn);

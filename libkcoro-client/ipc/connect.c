@@ -70,7 +70,6 @@ static int connect_new(kc_ipc_conn_t *conn, const char *path)
 	if (fd < 0)
 		return fd;
 	kcp_stream_init(&conn->stream, fd, KCI_FRAME_MAX, KCI_OUT_MAX);
-	kcp_stream_take_fds(&conn->stream);
 	kci_detail_clear();
 	r = kci_handshake_hello(conn, &conn->stream, deadline, &conn->hello, &io);
 	if (r < 0) {

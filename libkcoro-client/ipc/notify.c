@@ -83,9 +83,7 @@ static int watch(struct kci_schan *sc, unsigned direction, struct kci_notify *no
 		    direction == KC_SENDER ? KCP_ROLE_SENDER : KCP_ROLE_RECEIVER);
 	call.on_reply = on_watched;
 	call.arg = notify;
-	conn->watching = true;
-	r = kci_call_run_locked(&call, NULL);
-	conn->watching = false;
+	r = kci_call_run_fd(&call);
 	kci_call_done(&call);
 	return r < 0 ? (int)kci_schan_code(sc, &call, r, -1) : notify->fd;
 }
@@ -100,13 +98,8 @@ int kci_schan_fd(kc_chan_t *ch, unsigned direction)
 	if (!(sc->roles & direction))
 		return kci_fail(KC_EACCES, "the handle was not opened as a %s",
 				direction == KC_SENDER ? "sender" : "receiver");
-	saved = kci_thread_nocancel();
-	/* one at a time on a connection: each reply's descriptor is then its own */
-	KC_MUTEX_LOCK(&conn->watch_lock);
-	KC_MUTEX_LOCK(&conn->lock);
+	saved = kci_conn_lock_fd(conn);
 	r = notify->fd >= 0 ? notify->fd : watch(sc, direction, notify);
-	KC_MUTEX_UNLOCK(&conn->lock);
-	KC_MUTEX_UNLOCK(&conn->watch_lock);
-	kci_thread_nocancel_end(saved);
+	kci_conn_unlock_fd(conn, saved);
 	return r;
 }

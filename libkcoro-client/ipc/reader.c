@@ -11,6 +11,7 @@
 #include "libkcoro-client/ipc/chan-socket.h"
 #include "libkcoro-client/ipc/conn.h"
 #include "libkcoro-client/ipc/debug.h"
+#include "libkcoro-client/ipc/window.h"
 #include "proto/frame.h"
 #include "proto/message.h"
 #include "proto/result.h"
@@ -47,7 +48,10 @@ static const char *on_reply(kc_ipc_conn_t *conn, const struct kcp_header *header
 {
 	struct kci_request *request = kci_request_find(conn, header->id);
 
-	if (!request || request->type != header->type)
+	/* one that the cursor had told us of already */
+	bool known = !request && header->type == KCP_SEND && header->id <= conn->windowed_id;
+
+	if (!known && (!request || request->type != header->type))
 		return "a reply to no request";
 	if (header->seq) {
 		if (header->seq <= conn->seq_seen)
@@ -58,7 +62,10 @@ static const char *on_reply(kc_ipc_conn_t *conn, const struct kcp_header *header
 	if (header->id > conn->answered)
 		conn->answered = header->id;
 	conn->attempts = 0;
-	kci_call_replied(request, args);
+	if (request && request->windowed)
+		kci_windowed_replied(request->windowed, args);
+	else if (request)
+		kci_call_replied(request, args);
 	return NULL;
 }
 
@@ -133,12 +140,14 @@ void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait)
 	conn->polling = true;
 	conn->poll_events = p[0].events;
 	kci_frames_lend(&conn->frames, &conn->stream);
+	kcp_stream_take_fds(&conn->stream, conn->watching);
 	KC_MUTEX_UNLOCK(&conn->lock);
 
 	if (ppoll(p, 2, time_left(wait->deadline, &left), NULL) > 0) {
+		/* woken: something may have changed that reading depends on */
 		if (p[1].revents && read(conn->wake_fd, &count, sizeof(count)) < 0)
 			KCI_DEBUG("eventfd: errno %d", errno);
-		if (p[0].revents & ~POLLOUT)
+		else if (!p[1].revents && p[0].revents & ~POLLOUT)
 			r = kcp_stream_fill(&conn->stream);
 	}
 

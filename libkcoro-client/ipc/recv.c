@@ -22,8 +22,10 @@
 /* No element is larger; and a reply with so many bytes fits our largest frame. */
 #define SPACE_MAX KCP_MSG_MAX
 
-/* How long a call waits for what is given ahead before it asks. */
-#define LURK_NS KC_NS_PER_MS
+/* How long a call waits for what is given ahead before it asks. Longer than the tick of most
+ * kernels: a timer that is due before the next tick has to be set in hardware, which costs
+ * more than the whole call. */
+#define LURK_NS (5 * KC_NS_PER_MS)
 
 /* One receive call; in the frame of its thread. */
 struct kci_receive {
@@ -80,9 +82,9 @@ static int check_elements(struct kci_schan *sc, struct kcp_args *args, struct kc
 }
 
 static int buffer_elements(struct kci_schan *sc, uint64_t first, const struct kcp_elems *elems,
-			   const struct kcp_args *args)
+			   const struct kcp_args *args, bool asked)
 {
-	if (kci_ahead_add(&sc->ahead, first, elems, args, &sc->conn->stream) == 0)
+	if (kci_ahead_add(&sc->ahead, first, elems, args, &sc->conn->stream, asked) == 0)
 		return 0;
 	/* they cannot be kept and must not be lost: with the session they go back */
 	kci_conn_fail(sc->conn, KC_ECONNRESET, "no memory for elements kcorod sent");
@@ -115,7 +117,7 @@ static int on_recv(struct kci_call *call, struct kcp_args *args, int code)
 	rc->provisional = kcp_num(args, KCP_T_FLAGS, 0) & KCP_F_PROVISIONAL;
 	if (sc->ahead.n > 0 && !rc->provisional && !is_foreign(rc)) {
 		rc->buffered = true;
-		return buffer_elements(sc, first, &elems, args);
+		return buffer_elements(sc, first, &elems, args, /* asked= */ true);
 	}
 	rc->first = first;
 	rc->n = elems.count;
@@ -140,7 +142,7 @@ const char *kci_schan_deliver(struct kci_schan *sc, struct kcp_args *args)
 		return "more elements given ahead than there is credit";
 	sc->seen = first + elems.count - 1;
 	kci_ahead_prune(&sc->ahead, sc->conn->answered);
-	if (buffer_elements(sc, first, &elems, args) < 0)
+	if (buffer_elements(sc, first, &elems, args, /* asked= */ false) < 0)
 		return NULL;
 	if (sc->n_lease_receiving > 0) {
 		/* they are to come as leases: let them come again */
@@ -314,6 +316,9 @@ static long take_ahead(struct kci_receive *rc)
 			return KC_EMSGSIZE;
 		if (sc->conn->state == KCI_BROKEN) {
 			r = kci_conn_drain(sc->conn, rc->op->token);
+		} else if (kci_cursor_taken(sc, n)) {
+			kci_ahead_take(&sc->ahead, n, rc->op);
+			return (long)n;
 		} else {
 			r = say_taken(rc, true, n);
 			if (r == 0) {
@@ -401,7 +406,7 @@ static long request(struct kci_receive *rc)
 {
 	struct kci_schan *sc = rc->sc;
 	struct kci_recv *op = rc->op;
-	uint64_t began = sc->credit ? kci_clock_now() : 0;
+	uint64_t began = sc->given_ahead ? kci_clock_now() : 0;
 	struct kci_call call;
 	long r;
 
@@ -424,7 +429,7 @@ static long request(struct kci_receive *rc)
 	receiving_end(rc);
 	kci_call_done(&call);
 
-	if (sc->ahead.n > 0 && kci_clock_now() - began < LURK_NS)
+	if (sc->given_ahead && (r == 0 || sc->ahead.n > 0) && kci_clock_now() - began < LURK_NS)
 		sc->brisk = true;
 	if (r == 0 && rc->buffered)
 		return 0;
@@ -455,6 +460,7 @@ long kci_schan_recv(kc_chan_t *ch, struct kci_recv *op)
 	kci_list_init(&rc.link);
 	rc.deadline = kci_deadline_from_ms(op->timeout_ms);
 	saved = kci_conn_lock(sc->conn);
+	kci_cursor_back(sc);
 	for (;;) {
 		r = take_ahead(&rc);
 		if (r == 0 && may_lurk(&rc)) {

@@ -15,6 +15,7 @@
 #include "libkcoro-client/ipc/chan-socket.h"
 #include "libkcoro-client/ipc/conn.h"
 #include "libkcoro-client/ipc/debug.h"
+#include "libkcoro-client/ipc/window.h"
 #include "proto/frame.h"
 #include "proto/values.h"
 
@@ -27,8 +28,12 @@ static int build_resume(const kc_ipc_conn_t *conn, const struct kci_hello *hello
 	at = kcp_frame_begin(frame, KCP_RESUME, 0, 2, conn->seq_seen);
 	kcp_put_bytes(frame, KCP_T_TOKEN, conn->hello.token, sizeof(conn->hello.token));
 	ids = kcp_tlv_begin(frame, KCP_T_REQUESTS);
-	for (struct kci_list *l = conn->sent.next; l != &conn->sent; l = l->next)
-		kcp_buf_add_u64(frame, KC_CONTAINER_OF(l, struct kci_request, link)->id);
+	for (struct kci_list *l = conn->sent.next; l != &conn->sent; l = l->next) {
+		const struct kci_request *request = KC_CONTAINER_OF(l, struct kci_request, link);
+
+		if (!request->windowed || kci_windowed_is_open(request->windowed))
+			kcp_buf_add_u64(frame, request->id);
+	}
 	kcp_tlv_end(frame, ids);
 	for (size_t i = 0; i < KCI_CONN_BUCKETS; i++) {
 		const struct kci_list *bucket = &conn->chans[i];
@@ -58,6 +63,13 @@ static int send_again(kc_ipc_conn_t *conn, const struct kcp_ids *ids)
 		if (request->id != kcp_ids_at(ids, n))
 			continue;
 		n++;
+		/* read from the old connection after we had asked */
+		if (request->windowed && kci_windowed_is_accepted(request->windowed)) {
+			kci_windowed_accepted(request->windowed);
+			continue;
+		}
+		if (request->windowed)
+			kci_windowed_again(request->windowed);
 		kci_list_remove(&request->link);
 		kci_list_remove(&request->hash);
 		kci_list_append(&again, &request->link);
@@ -142,7 +154,6 @@ static int attempt(kc_ipc_conn_t *conn, int fd, bool *ret_retry)
 	int r;
 
 	kcp_stream_init(&stream, fd, KCI_FRAME_MAX, KCI_OUT_MAX);
-	kcp_stream_take_fds(&stream);
 	r = kci_handshake_hello(conn, &stream, conn->grace_until, &hello, ret_retry);
 	/* its place among the connections may be held by the one that broke */
 	if (r == KC_EDQUOT)

@@ -76,9 +76,15 @@ static void answer_recalls(kc_ipc_conn_t *conn)
 {
 	struct kci_schan *sc;
 
-	while ((sc = KCI_LIST_FIRST(&conn->recalls, struct kci_schan, recalled)))
-		if (kci_schan_give_back(sc) < 0)
+	while ((sc = KCI_LIST_FIRST(&conn->recalls, struct kci_schan, recalled))) {
+		int r = kci_schan_give_back(sc);
+
+		/* nothing would try again, and others wait for the elements */
+		if (r == KC_ENOMEM)
+			kci_conn_fail(conn, KC_ECONNRESET, "no memory to give elements back");
+		if (r < 0)
 			return;
+	}
 }
 
 static void confirm(kc_ipc_conn_t *conn)

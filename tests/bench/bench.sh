@@ -56,9 +56,10 @@ refuses() {
 	[ "$(wc -l < "$printed")" -lt 5 ] || echo "$program $* measured"
 }
 
-clean "bench_socket" bench bench_socket '' socket_rtt_64 socket_stream_64_touch socket_stream_4k_touch \
+clean "bench_socket" bench bench_socket '' socket_rtt_64 socket_rtt_64_window socket_stream_64_touch socket_stream_4k_touch \
 	socket_stream_64k_touch socket_stream_1m_touch socket_4x4_64_touch socket_single_64 \
-	socket_syscalls_per_element socket_daemon_syscalls_per_rtt
+	socket_syscalls_per_element socket_daemon_syscalls_per_rtt \
+	socket_daemon_syscalls_per_rtt_window
 clean "bench_latency" bench bench_latency '' thread_rendezvous_rtt_block socket_rendezvous_rtt_64
 clean "bench_throughput" bench bench_throughput '' thread_1x1_8 thread_1x1_64_touch thread_4x4_8 \
 	thread_4x4_64_touch socket_1x1_single_8 socket_1x1_single_64_touch socket_4x4_single_8 \

@@ -95,6 +95,7 @@ static int attach(struct client *c, char letter, unsigned roles, kc_chan_t **ret
 	}
 	open.roles = roles;
 	open.credit = roles & KC_RECEIVER ? s->credit : 0;
+	open.window = roles & KC_SENDER ? s->window : 0;
 	snprintf(name, sizeof(name), "bench/c%u%c", measurements, letter);
 	return kc_ipc_chan_make(c->conn, name, &options, &open, ret);
 }

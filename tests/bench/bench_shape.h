@@ -21,6 +21,7 @@ struct bench_shape {
 	size_t capacity; /* of the channel, elements */
 	size_t batch;	 /* elements per call; 0: the calls for one element */
 	unsigned credit; /* of each receiver */
+	unsigned window; /* of each sender */
 	bool messages;	 /* elements are messages */
 	bool touch;	 /* the sender writes and the receiver reads every byte */
 	unsigned senders, receivers;

@@ -3,7 +3,8 @@
  * The socket placement beside a bare relay: what kcorod costs.
  *
  * Round trips have every process on one CPU, since waking another one costs more
- * than all else, and each send awaits its reply. Streams run where the kernel puts
+ * than all else; each send awaits its reply, except where the sender has a window.
+ * Streams run where the kernel puts
  * them; their rate is that of the elements which arrived, from the first sender's
  * start to the last arrival.
  */
@@ -22,6 +23,7 @@
 	{                                                                                          \
 		.kind = KC_BUFFERED, .elem = (size), .batch = PER_CALL(size),                      \
 		.capacity = 16 * PER_CALL(size), .credit = 4 * PER_CALL(size),                     \
+		.window = 8 * PER_CALL(size),                                                      \
 		.messages = (size) > KC_ELEM_MAX, .touch = true, .senders = (many),                \
 		.receivers = (many), .count = (n), .cpu = BENCH_CPU_ANY                            \
 	}
@@ -29,15 +31,30 @@
 static struct bench_shape rtt = {
 	.kind = KC_BUFFERED, .elem = 64, .capacity = 16, .credit = 16, .count = 5000
 };
+static struct bench_shape rtt_window = {
+	.kind = KC_BUFFERED, .elem = 64, .capacity = 16, .credit = 16, .window = 16, .count = 5000
+};
 static struct bench_shape stream_64 = STREAM(64, 4 << 20, 1);
 static struct bench_shape stream_4k = STREAM(4096, 64 << 10, 1);
 static struct bench_shape stream_64k = STREAM(65536, 8 << 10, 1);
-static struct bench_shape stream_1m = STREAM(1 << 20, 512, 1);
+/* as much under way as of smaller ones would be 20 MiB, which is beyond most caches */
+static struct bench_shape stream_1m = { .kind = KC_BUFFERED,
+					.elem = 1 << 20,
+					.batch = 1,
+					.capacity = 4,
+					.credit = 2,
+					.messages = true,
+					.touch = true,
+					.senders = 1,
+					.receivers = 1,
+					.count = 512,
+					.cpu = BENCH_CPU_ANY };
 static struct bench_shape four_64 = STREAM(64, 4 << 20, 4);
 static struct bench_shape single_64 = { .kind = KC_BUFFERED,
 					.elem = 64,
 					.capacity = 1024,
 					.credit = 1024,
+					.window = 512,
 					.senders = 1,
 					.receivers = 1,
 					.count = 30000,
@@ -104,6 +121,12 @@ static struct bench_figure figures[] = {
 	  .class = BENCH_CLASS_ONE_CPU,
 	  .take = take_trip,
 	  .arg = &rtt },
+	{ .name = "socket_rtt_64_window",
+	  .unit = "ns",
+	  .reference = "relay_epoll",
+	  .class = BENCH_CLASS_ONE_CPU,
+	  .take = take_trip,
+	  .arg = &rtt_window },
 	RATE("socket_stream_64_touch", &stream_64, "relay_gulp"),
 	RATE("socket_stream_4k_touch", &stream_4k, "relay_gulp"),
 	RATE("socket_stream_64k_touch", &stream_64k, "relay_gulp"),
@@ -122,16 +145,22 @@ static struct bench_figure figures[] = {
 	  .no_class = true,
 	  .take = take_calls_per_trip,
 	  .arg = &rtt },
+	{ .name = "socket_daemon_syscalls_per_rtt_window",
+	  .unit = "calls",
+	  .reference = "relay_epoll",
+	  .no_class = true,
+	  .take = take_calls_per_trip,
+	  .arg = &rtt_window },
 };
 
 int main(int argc, char **argv)
 {
-	struct bench_shape *shapes[] = { &rtt,	     &stream_64, &stream_4k, &stream_64k,
-					 &stream_1m, &four_64,	 &single_64 };
+	struct bench_shape *shapes[] = { &rtt,	      &rtt_window, &stream_64, &stream_4k,
+					 &stream_64k, &stream_1m,  &four_64,   &single_64 };
 
 	bench_arguments(argc, argv, "", NULL, NULL, 0);
 	for (size_t i = 0; i < KC_ARRAY_SIZE(shapes); i++)
 		shapes[i]->count = bench_scaled(shapes[i]->count, 16);
-	rtt.cpu = bench_cpu_shared();
+	rtt.cpu = rtt_window.cpu = bench_cpu_shared();
 	return bench_run(figures, KC_ARRAY_SIZE(figures), bench_kc_start, bench_kc_stop);
 }

@@ -19,6 +19,10 @@ struct own {
 	kc_ipc_conn_t *ask;
 };
 
+/* More than the channels of most cases have places for, and fewer than those of others. */
+#define WINDOW 8
+#define CREDIT 4
+
 static struct kct_daemon kcorod;
 
 /* The largest messages there can be, and room to send one. */
@@ -43,14 +47,18 @@ static void own_free(struct own *own)
 	free(own);
 }
 
-static int make(struct kct_pair *ret, const struct kc_chan_options *opts, bool apart)
+static int make(struct kct_pair *ret, const struct kc_chan_options *opts, bool apart,
+		unsigned window, unsigned credit)
 {
+	struct kc_ipc_open_options tx = KC_IPC_OPEN_OPTIONS_INIT, rx = KC_IPC_OPEN_OPTIONS_INIT;
 	static unsigned number;
 	struct own *own = calloc(1, sizeof(*own));
 	struct kct_pair pair = { .own = own };
 	char name[32];
 	int r;
 
+	tx.window = window;
+	rx.credit = credit;
 	(void)snprintf(name, sizeof(name), "case/n%u", ++number);
 	r = kc_ipc_connect(&own->tx, kcorod.path);
 	if (r == 0 && apart)
@@ -60,9 +68,9 @@ static int make(struct kct_pair *ret, const struct kc_chan_options *opts, bool a
 	if (r == 0)
 		r = kc_ipc_connect(&own->ask, kcorod.path);
 	if (r == 0)
-		r = kc_ipc_chan_make(own->tx, name, opts, NULL, &pair.tx);
+		r = kc_ipc_chan_make(own->tx, name, opts, &tx, &pair.tx);
 	if (r == 0)
-		r = kc_ipc_chan_open_id(own->rx, kc_ipc_chan_id(pair.tx), NULL, &pair.rx);
+		r = kc_ipc_chan_open_id(own->rx, kc_ipc_chan_id(pair.tx), &rx, &pair.rx);
 	if (r == 0) {
 		*ret = pair;
 		return 0;
@@ -74,12 +82,28 @@ static int make(struct kct_pair *ret, const struct kc_chan_options *opts, bool a
 
 int socket_make_together(struct kct_pair *ret, const struct kc_chan_options *opts, bool descriptors)
 {
-	return make(ret, opts, false);
+	return make(ret, opts, false, 0, 0);
 }
 
 int socket_make_apart(struct kct_pair *ret, const struct kc_chan_options *opts, bool descriptors)
 {
-	return make(ret, opts, true);
+	return make(ret, opts, true, 0, 0);
+}
+
+int socket_make_window(struct kct_pair *ret, const struct kc_chan_options *opts, bool descriptors)
+{
+	return make(ret, opts, true, WINDOW, 0);
+}
+
+int socket_make_window_together(struct kct_pair *ret, const struct kc_chan_options *opts,
+				bool descriptors)
+{
+	return make(ret, opts, false, WINDOW, 0);
+}
+
+int socket_make_ahead(struct kct_pair *ret, const struct kc_chan_options *opts, bool descriptors)
+{
+	return make(ret, opts, true, WINDOW, CREDIT);
 }
 
 kc_chan_t *socket_reopen(struct kct_pair *pair)

@@ -13,6 +13,11 @@ void socket_end(void);
 int socket_make_together(struct kct_pair *ret, const struct kc_chan_options *opts,
 			 bool descriptors);
 int socket_make_apart(struct kct_pair *ret, const struct kc_chan_options *opts, bool descriptors);
+/* The same with a window for the sender; and with credit for the receiver, too. */
+int socket_make_window(struct kct_pair *ret, const struct kc_chan_options *opts, bool descriptors);
+int socket_make_window_together(struct kct_pair *ret, const struct kc_chan_options *opts,
+				bool descriptors);
+int socket_make_ahead(struct kct_pair *ret, const struct kc_chan_options *opts, bool descriptors);
 kc_chan_t *socket_reopen(struct kct_pair *pair);
 void socket_unmake(struct kct_pair *pair);
 bool socket_wait_blocked(struct kct_pair *pair, unsigned senders, unsigned receivers);

@@ -2,9 +2,14 @@
 /*
  * Connections cut in the middle of a stream, at every place chance finds: nothing
  * is lost, nothing comes twice, no caller sees an error, and the books balance.
+ *
+ * Senders with a window rely on kcorod reading what they have written, so nothing may
+ * lie in between: there the consumers shut down sockets of the client.
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "kcoro.h"
 #include "tests/integration/ipc-relay.h"
@@ -29,13 +34,16 @@ struct job {
 	int lease;	  /* given ahead as leases */
 	bool one_conn;	  /* all threads on one connection */
 	uint32_t n;	  /* elements of each producer */
-	uint64_t cut_max; /* bytes */
+	uint64_t cut_max; /* bytes; with a window: elements */
+	unsigned window;  /* of each producer */
+	bool ordered;	  /* one consumer, who sees each producer's elements in order */
 };
 
 struct run {
 	const struct job *job;
 	_Atomic unsigned char *seen;
 	kc_chan_t *direct; /* past the relay */
+	_Atomic unsigned cuts;	/* without it */
 };
 
 struct worker {
@@ -43,6 +51,8 @@ struct worker {
 	kc_chan_t *ch;
 	uint32_t number;
 	uint64_t random;
+	uint32_t next[PRODUCERS]; /* a consumer's, of each producer */
+	uint64_t left;		  /* elements until it cuts a connection */
 	char fault[160];
 };
 
@@ -138,6 +148,25 @@ static long recv_some(struct worker *w, uint64_t *values, size_t n)
 	}
 }
 
+/* Shut down one of this process's connections to kcorod. */
+static void cut(struct worker *w)
+{
+	int fds[64], n = 0;
+
+	for (int fd = 3; fd < 256 && n < 64; fd++) {
+		struct sockaddr_un peer = { 0 };
+		socklen_t len = sizeof(peer) - 1;
+
+		if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
+		    peer.sun_family == AF_UNIX && strcmp(peer.sun_path, kcorod.path) == 0)
+			fds[n++] = fd;
+	}
+	if (n == 0)
+		return;
+	(void)shutdown(fds[kct_random(&w->random) % (unsigned)n], SHUT_RDWR);
+	atomic_fetch_add(&w->run->cuts, 1);
+}
+
 static long consume(void *arg)
 {
 	struct worker *w = arg;
@@ -151,10 +180,18 @@ static long consume(void *arg)
 			return 0;
 		if (r < 0)
 			return w->fault[0] ? -1 : fault(w, __LINE__, r);
+		if (run->job->window && w->left <= (uint64_t)r) {
+			cut(w);
+			w->left = 1 + kct_random(&w->random) % run->job->cut_max;
+		} else {
+			w->left -= (uint64_t)r;
+		}
 		for (long i = 0; i < r; i++) {
 			uint32_t p = (uint32_t)(values[i] >> 32), k = (uint32_t)values[i];
 
 			if (p >= PRODUCERS || k >= run->job->n)
+				return fault(w, __LINE__, (long)values[i]);
+			if (run->job->ordered && k != w->next[p]++)
 				return fault(w, __LINE__, (long)values[i]);
 			if (atomic_fetch_add(&run->seen[p * run->job->n + k], 1) != 0)
 				return fault(w, __LINE__, (long)values[i]);
@@ -187,9 +224,11 @@ static kc_chan_t *attach(struct relay *relay, kc_ipc_conn_t **conn, const struct
 	if (roles == KC_RECEIVER) {
 		o.credit = job->credit;
 		o.lease = job->lease;
+	} else {
+		o.window = job->window;
 	}
 	if (!*conn)
-		assert_int_equal(kc_ipc_connect(conn, relay->path), 0);
+		assert_int_equal(kc_ipc_connect(conn, job->window ? kcorod.path : relay->path), 0);
 	r = kc_ipc_chan_open(*conn, "stream", &o, &ch);
 	if (r < 0)
 		fail_msg("open: %d %s", r, kc_error_detail());
@@ -216,6 +255,7 @@ static unsigned run_once(const struct job *job, uint64_t seed)
 	struct worker pw[PRODUCERS], cw[CONSUMERS];
 	kc_ipc_conn_t *conns[PRODUCERS + CONSUMERS] = { NULL };
 	struct kc_chan_options o = KC_CHAN_OPTIONS_INIT;
+	int consuming = job->ordered ? 1 : CONSUMERS;
 	kc_ipc_conn_t *direct;
 	struct relay relay;
 	kc_chan_t *ch;
@@ -231,8 +271,9 @@ static unsigned run_once(const struct job *job, uint64_t seed)
 	assert_int_equal(kc_ipc_chan_make(direct, "stream", &o, NULL, &ch), 0);
 	run.direct = ch;
 	relay_start(&relay, kcorod.path, seed, job->cut_max);
-	for (uint32_t i = 0; i < CONSUMERS; i++) {
-		cw[i] = (struct worker){ .run = &run, .number = i, .random = seed + i };
+	for (int i = 0; i < consuming; i++) {
+		cw[i] = (struct worker){ .run = &run, .number = (uint32_t)i,
+				      .random = seed + (uint32_t)i };
 		cw[i].ch = attach(&relay, &conns[job->one_conn ? 0 : i], job, KC_RECEIVER);
 	}
 	for (uint32_t i = 0; i < PRODUCERS; i++) {
@@ -241,13 +282,13 @@ static unsigned run_once(const struct job *job, uint64_t seed)
 			attach(&relay, &conns[job->one_conn ? 0 : CONSUMERS + i], job, KC_SENDER);
 	}
 	atomic_store(&relay.allowed, UINT32_MAX);
-	for (int i = 0; i < CONSUMERS; i++)
+	for (int i = 0; i < consuming; i++)
 		kct_call_start(&consumers[i], consume, &cw[i]);
 	for (int i = 0; i < PRODUCERS; i++)
 		kct_call_start(&producers[i], produce, &pw[i]);
 	failed = join(producers, pw, PRODUCERS, "producer");
 	r = kc_chan_close(pw[0].ch);
-	failed += join(consumers, cw, CONSUMERS, "consumer");
+	failed += join(consumers, cw, consuming, "consumer");
 	assert_int_equal(failed, 0);
 	assert_int_equal(r, 0);
 	for (uint32_t i = 0; i < PRODUCERS * job->n; i++)
@@ -255,7 +296,7 @@ static unsigned run_once(const struct job *job, uint64_t seed)
 			fail_msg("element %u of %u was lost", i % job->n, i / job->n);
 	for (int i = 0; i < PRODUCERS; i++)
 		kc_chan_destroy(pw[i].ch);
-	for (int i = 0; i < CONSUMERS; i++)
+	for (int i = 0; i < consuming; i++)
 		kc_chan_destroy(cw[i].ch);
 	/* what was told last has been read by then */
 	atomic_store(&relay.allowed, 0);
@@ -269,7 +310,7 @@ static unsigned run_once(const struct job *job, uint64_t seed)
 	assert_int_equal(kc_ipc_chan_destroy(ch), 0);
 	kc_chan_destroy(ch);
 	kc_ipc_disconnect(direct);
-	return atomic_load(&relay.cuts);
+	return atomic_load(&relay.cuts) + atomic_load(&run.cuts);
 }
 
 static void run_job(const struct job *job)
@@ -338,6 +379,42 @@ static void rendezvous_on_one_connection(void **state)
 			       .cut_max = 20000 });
 }
 
+static void windows_one_by_one(void **state)
+{
+	run_job(&(struct job){ KC_BUFFERED, 16, SINGLE, .credit = 8, .n = 6000, .cut_max = 500,
+			       .window = 8, .ordered = true });
+}
+
+static void windows_on_a_small_channel(void **state)
+{
+	run_job(&(struct job){ KC_BUFFERED, 3, SINGLE, .credit = 2, .n = 2000, .cut_max = 500,
+			       .window = 5 });
+}
+
+static void windows_in_batches(void **state)
+{
+	run_job(&(struct job){ KC_BUFFERED, 100, BATCHES, .n = 20000, .cut_max = 500,
+			       .window = 64, .ordered = true });
+}
+
+static void windows_and_messages(void **state)
+{
+	run_job(&(struct job){ KC_UNLIMITED, 0, MESSAGES, .credit = 20, .n = 10000,
+			       .cut_max = 500, .window = 50 });
+}
+
+static void windows_on_one_connection(void **state)
+{
+	run_job(&(struct job){ KC_BUFFERED, 64, SINGLE, .credit = 8, .n = 3000, .one_conn = true,
+			       .cut_max = 500, .window = 20, .ordered = true });
+}
+
+static void windows_and_leases(void **state)
+{
+	run_job(&(struct job){ KC_BUFFERED, 64, LEASES, .credit = 20, .lease = 1, .n = 10000,
+			       .cut_max = 500, .window = 32 });
+}
+
 static int begin(void **state)
 {
 	return kct_daemon_start(&kcorod, NULL, NULL);
@@ -354,6 +431,12 @@ static const struct CMUnitTest tests[] = {
 	KCT_TEST(given_ahead), KCT_TEST(given_ahead_on_one_connection),
 	KCT_TEST(leased),      KCT_TEST(leased_and_given_ahead),
 	KCT_TEST(rendezvous),  KCT_TEST(rendezvous_on_one_connection),
+	KCT_TEST(windows_one_by_one),
+	KCT_TEST(windows_on_a_small_channel),
+	KCT_TEST(windows_in_batches),
+	KCT_TEST(windows_and_messages),
+	KCT_TEST(windows_on_one_connection),
+	KCT_TEST(windows_and_leases),
 };
 
 int main(void)

@@ -136,6 +136,8 @@ class Child:
                 act(path)
                 os.write(tell, b'1')
                 wait.recv(1)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(0)
         os.close(tell)

@@ -4,6 +4,7 @@
 One thread drives one session: whoever waits for a reply reads all that comes. Nothing here waits
 without a deadline: a daemon that does not answer makes the test fail instead of hang.
 """
+import mmap
 import os
 import select
 import socket
@@ -153,6 +154,33 @@ class Bell:
         self.sock.close()
 
 
+class Cursor:
+    """A cursor in the memory of the session (section 7.5); windows (section 7.6).
+
+    Python has no memory barriers of its own. The reads and writes here are of aligned words of
+    8 bytes, and a system call lies between each write and the read that depends on it.
+    """
+
+    SIZE, MEMORY = 64, 4096
+    WORDS = ['TAKEN', 'BEFORE', 'LISTEN', 'GRANTED', 'ACCEPTED', 'AWAITS']
+
+    def __init__(self, memory, offset):
+        self.words = memoryview(memory)[offset:offset + self.SIZE].cast('Q')
+        self.used = 0  # elements sent with WINDOW
+
+    def get(self, name):
+        os.sched_yield()
+        return self.words[self.WORDS.index(name)]
+
+    def set(self, name, value):
+        self.words[self.WORDS.index(name)] = value
+        os.sched_yield()
+
+    def all(self):
+        os.sched_yield()
+        return dict(zip(self.WORDS, self.words))
+
+
 class Request:
     """A request under way, as it has to be sent again after RESUME if it never arrived."""
 
@@ -181,6 +209,8 @@ class Session:
         self.events = []
         self.order = []  # (kind, id) of all that came, for tests that look at the order
         self.attachments = {}
+        self.memory = None  # that of CHAN_MAP
+        self.windowed = set()  # ids of SENDs that need not be answered
         self.token = self.fresh_token = self.welcome = None
         if hello:
             self.hello(**options)
@@ -230,6 +260,8 @@ class Session:
 
     def _replied(self, frame):
         request = self.open.pop(frame.id, None)
+        if request is None and frame.id in self.windowed:
+            request = Request('SEND', frame.id, [], None)
         if request is None or request.kind != frame.kind:
             raise wire.FramingFault(f'a reply to no request: {frame!r}')
         self.replies[frame.id] = frame
@@ -444,6 +476,27 @@ class Attachment:
         """CHAN_WATCH: its Bell."""
         reply = self.session.must('CHAN_WATCH', ATTACH=self.number, ROLES=role)
         return Bell(self.session.conn.descriptors.pop(0), reply.get('RINGS'))
+
+    def map(self, **more):
+        """CHAN_MAP: its Cursor."""
+        session = self.session
+        reply = session.must('CHAN_MAP', ATTACH=self.number, **more)
+        fd = session.conn.descriptors.pop(0)
+        if session.memory is None:
+            session.memory = mmap.mmap(fd, Cursor.MEMORY)
+        os.close(fd)
+        return Cursor(session.memory, reply.get('OFFSET'))
+
+    def start_windowed(self, cursor, *items, flags=wire.WINDOW, **more):
+        """A SEND with WINDOW: its id, and whether GRANTED covers it after it was written."""
+        session = self.session
+        number = self.start_send(*items, FLAGS=flags, **more)
+        session.windowed.add(number)
+        cursor.used += len(items)
+        covered = cursor.used <= cursor.get('GRANTED')
+        if covered:
+            del session.open[number]
+        return number, covered
 
     def elements(self, items):
         return b''.join(items) if self.elem_size else wire.pack_messages(items)

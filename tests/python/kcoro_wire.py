@@ -18,7 +18,7 @@ MAX_TLVS = 65_536
 MAX_ENTRIES = 65_536  # of RANGES and REQUESTS
 
 # flags of the message
-LEASE, OFFER, PROVISIONAL, CREATED, MORE = 1, 2, 4, 8, 16
+LEASE, OFFER, PROVISIONAL, CREATED, MORE, WINDOW, PROMISED = 1, 2, 4, 8, 16, 32, 64
 # roles
 SENDER, RECEIVER, OBSERVER = 1, 2, 4
 # kinds, what happens when full, flags of a channel
@@ -93,6 +93,8 @@ TLVS = {
     'STATISTICS': (0x0029, 'stats'),
     'REQUESTS_MAX': (0x002a, 'u32'),
     'RINGS': (0x002b, 'u64'),
+    'OFFSET': (0x002c, 'u32'),
+    'WINDOW': (0x002d, 'u32'),
 }
 NAMES = {number: name for name, (number, _) in TLVS.items()}
 
@@ -128,6 +130,7 @@ _MESSAGES = [
     (22, 'CHAN_DESTROY', 'C', 'NAME|CHAN_ID', ''),
     (23, 'CHAN_PURGE', 'C', 'NAME|CHAN_ID', 'COUNT'),
     (24, 'CHAN_WATCH', 'C', 'ATTACH ROLES', 'RINGS'),
+    (25, 'CHAN_MAP', 'C', 'ATTACH WINDOW?', 'OFFSET'),
     (32, 'SEND', 'C', 'ATTACH ELEMENTS TIMEOUT_MS? FLAGS? GROUP?', 'COUNT'),
     (33, 'RECV', 'C', 'ATTACH COUNT? SPACE? TIMEOUT_MS? FLAGS? LEASE_MS? GROUP?',
      'COUNT DELIVERY ELEMENTS DELIVERED_BEFORE? FLAGS?'),
@@ -146,7 +149,8 @@ _MESSAGES = [
 ]
 TYPES = {name: number for number, name, *_ in _MESSAGES}
 # these replies tell of no effect: their seq is 0 (section 5.2)
-NOT_KEPT = {'HELLO', 'RESUME', 'PING', 'CHAN_LIST', 'CHAN_INFO', 'CHAN_WATCH', 'STATS'}
+NOT_KEPT = {'HELLO', 'RESUME', 'PING', 'CHAN_LIST', 'CHAN_INFO', 'CHAN_WATCH', 'CHAN_MAP',
+            'STATS'}
 
 
 class Rules:

@@ -13,6 +13,8 @@ import cases_session  # noqa: F401
 import cases_channels  # noqa: F401
 import cases_elements  # noqa: F401
 import cases_watch  # noqa: F401
+import cases_cursor  # noqa: F401
+import cases_window  # noqa: F401
 import cases_rendezvous  # noqa: F401
 import cases_leases  # noqa: F401
 import cases_offers  # noqa: F401

@@ -96,6 +96,17 @@ static void on_ring(struct kcd_bell *bell)
 	KCD_CONTAINER(bell, struct sim_bell, bell)->rings++;
 }
 
+static void on_drain(struct kcd_attach *attach)
+{
+	KCD_CONTAINER(attach, struct sim_client, attach)->draining = true;
+}
+
+static void on_settled(struct kcd_channel *ch)
+{
+	assert_ptr_equal(ch, the_sim->ch);
+	assert_true(kcd_list_empty(&ch->withdrawn));
+}
+
 static const struct kcd_channel_ops ops = {
 	.done = on_done,
 	.give = on_give,
@@ -104,6 +115,8 @@ static const struct kcd_channel_ops ops = {
 	.claimed = on_claimed,
 	.gone = on_gone,
 	.ring = on_ring,
+	.drain = on_drain,
+	.settled = on_settled,
 	.may_give = on_may_give,
 };
 

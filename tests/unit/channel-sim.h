@@ -23,6 +23,7 @@ struct sim_client {
 	unsigned n_given;
 	uint32_t recall_wanted; /* of a RECALL not answered */
 	bool recalled;
+	bool draining; /* what it has written is to be read, then kcd_attach_drained() called */
 };
 
 struct sim_bell {

@@ -258,7 +258,9 @@ static uint32_t flags_of(const char *text)
 		      { "OFFER", KCP_F_OFFER },
 		      { "PROVISIONAL", KCP_F_PROVISIONAL },
 		      { "CREATED", KCP_F_CREATED },
-		      { "MORE", KCP_F_MORE } };
+		      { "MORE", KCP_F_MORE },
+		      { "WINDOW", KCP_F_WINDOW },
+		      { "PROMISED", KCP_F_PROMISED } };
 	uint32_t flags = 0;
 
 	for (size_t i = 0; i < KC_ARRAY_SIZE(names); i++) {

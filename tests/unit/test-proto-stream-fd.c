@@ -63,7 +63,7 @@ static void it_arrives_with_its_frame(void **state)
 	struct kcp_stream b;
 
 	kcp_stream_init(&b, f->b, FRAME_MAX, 0);
-	kcp_stream_take_fds(&b);
+	kcp_stream_take_fds(&b, true);
 	put(&f->a, 1, 100, 0);
 	put(&f->a, 2, 100, 77);
 	put(&f->a, 3, 100, 0);
@@ -84,7 +84,7 @@ static void each_frame_has_its_own(void **state)
 	struct kcp_stream b;
 
 	kcp_stream_init(&b, f->b, FRAME_MAX, 0);
-	kcp_stream_take_fds(&b);
+	kcp_stream_take_fds(&b, true);
 	for (unsigned i = 0; i < KCP_STREAM_FDS; i++) {
 		put(&f->a, 2 * i, i * 40, 0);
 		put(&f->a, 2 * i + 1, i * 40, i + 1);
@@ -111,7 +111,7 @@ static void it_is_tied_to_its_frame_however_bytes_are_cut(void **state)
 
 	assert_int_equal(setsockopt(f->a.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
 	kcp_stream_init(&b, f->b, FRAME_MAX, 0);
-	kcp_stream_take_fds(&b);
+	kcp_stream_take_fds(&b, true);
 	while (seen < KC_ARRAY_SIZE(passed)) {
 		while (written < KC_ARRAY_SIZE(passed) && kcp_stream_pending(&f->a) < 20000 &&
 		       f->a.n_out_fds < KCP_STREAM_FDS) {
@@ -160,7 +160,7 @@ static void what_nobody_asked_for_is_closed(void **state)
 	int before = kct_fd_count();
 
 	kcp_stream_init(&b, f->b, FRAME_MAX, 0);
-	kcp_stream_take_fds(&b);
+	kcp_stream_take_fds(&b, true);
 	put(&f->a, 1, 10, 5);
 	put(&f->a, 2, 10, 6);
 	put(&f->a, 3, 10, 7);
@@ -210,7 +210,7 @@ static void a_bunch_of_them_is_closed_but_one(void **state)
 		close(fds[i]);
 	before = kct_fd_count();
 	kcp_stream_init(&b, f->b, FRAME_MAX, 0);
-	kcp_stream_take_fds(&b);
+	kcp_stream_take_fds(&b, true);
 	assert_int_equal(kcp_stream_fill(&b), 2);
 	assert_int_equal(kct_fd_count(), before + 1);
 	check_number(kcp_stream_fd(&b), 3);
@@ -226,7 +226,7 @@ static void a_process_without_room_loses_it_and_nothing_else(void **state)
 	int lowest;
 
 	kcp_stream_init(&b, f->b, FRAME_MAX, 0);
-	kcp_stream_take_fds(&b);
+	kcp_stream_take_fds(&b, true);
 	put(&f->a, 1, 10, 5);
 	put(&f->a, 2, 10, 6);
 	assert_int_equal(kcp_stream_flush(&f->a), 0);

@@ -248,7 +248,7 @@ static void what_is_inserted_arrives_in_its_place(void **state)
 		assert_int_equal(kcp_stream_insert(&f->a, lent, len - len / 2, count_done, &done),
 				 0);
 		kcp_tlv_end_extra(out, value, len - len / 2);
-		assert_int_equal(kcp_stream_frame_end(&f->a, at), 0);
+		assert_true(kcp_stream_frame_end(&f->a, at) > 0);
 		while (kcp_stream_flush(&f->a) == KC_EAGAIN)
 			drain(f->b, &reader, &next);
 		assert_int_equal(done, id - id / 3);
@@ -275,7 +275,7 @@ static void many_inserts_may_wait_and_are_let_go_at_the_end(void **state)
 		kcp_put_head(out, 0xfff0, sizeof(lent[id]));
 		assert_int_equal(kcp_stream_insert(&f->a, lent[id], sizeof(lent[id]), count_done,
 						   &done), 0);
-		assert_int_equal(kcp_stream_frame_end(&f->a, at), 0);
+		assert_true(kcp_stream_frame_end(&f->a, at) > 0);
 	}
 	assert_int_equal(kcp_stream_pending(&f->a), 256 * (32 + 8 + 3000));
 	/* a frame that fails takes what was inserted in it away, and nothing else */

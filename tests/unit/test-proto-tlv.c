@@ -258,7 +258,7 @@ static void unknown_ones_are_refused_or_skipped_as_their_number_says(void **stat
 
 	kcp_put_bytes(buf, KCP_TLV_KNOWN_MAX + 1, "abc", 3);
 	assert_int_equal(parse(buf, &why), KC_EPROTO);
-	assert_non_null(strstr(why, "0x002c"));
+	assert_non_null(strstr(why, "0x002e"));
 	kcp_buf_clear(buf);
 	kcp_put_bytes(buf, KCP_T_DETAIL & ~KCP_TLV_OPTIONAL, "abc", 3);
 	assert_int_equal(parse(buf, &why), KC_EPROTO);
