@@ -68,7 +68,8 @@ struct kc_ipc_open_options {
 			    * this handle must be one; needs credit > 0 */
 	unsigned window;   /* elements that may be sent without awaiting kcorod's reply,
 			    * 0..KC_WINDOW_MAX; needs KC_SENDER, and has an effect on buffered
-			    * and unlimited channels that block */
+			    * and unlimited channels that block; in a channel of messages each
+			    * such element holds max_msg of its max_bytes */
 };
 
 #define KC_IPC_OPEN_OPTIONS_INIT                                                                   \
