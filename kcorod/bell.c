@@ -18,8 +18,7 @@ static const struct kcd_wait *lasting(const struct kcd_list *queue)
 	for (const struct kcd_list *at = queue->next; at != queue; at = at->next) {
 		const struct kcd_wait *wait = KCD_CONTAINER(at, struct kcd_wait, link);
 
-		if (!wait->try_once &&
-		    (!wait->group || (!wait->group->active && !wait->group->claimed)))
+		if (!wait->try_once && kcd_wait_is_free(wait))
 			return wait;
 	}
 	return NULL;

@@ -36,7 +36,13 @@ void kcd_wait_enqueue(struct kcd_wait *wait);
 void kcd_wait_engage(struct kcd_wait *wait, enum kcd_wait_state state);
 /* Off whatever list, no longer waiting. */
 void kcd_wait_finish(struct kcd_wait *wait);
-/* First that may be served: its select, if it belongs to one, is not busy. */
+/* May it be served: its select, if it belongs to one, is not busy? */
+static inline bool kcd_wait_is_free(const struct kcd_wait *wait)
+{
+	return !wait->group || (!wait->group->active && !wait->group->claimed);
+}
+
+/* First that may be served. */
 struct kcd_wait *kcd_wait_first(struct kcd_list *queue);
 
 /* Serve those who wait to receive from what is queued. True if anything moved. */

@@ -71,7 +71,7 @@ struct kcd_wait *kcd_wait_first(struct kcd_list *queue)
 	struct kcd_wait *wait, *safe;
 
 	KCD_LIST_EACH (wait, safe, queue, struct kcd_wait, link)
-		if (!wait->group || (!wait->group->active && !wait->group->claimed))
+		if (kcd_wait_is_free(wait))
 			return wait;
 	return NULL;
 }
