@@ -329,3 +329,20 @@ void peer_disconnect(struct peer *p, bool live)
 	peer_get(p, KCP_BYE);
 	peer_get_end(p);
 }
+
+kc_chan_t *peer_attached(struct peer *p, uint32_t attach, unsigned credit, int lease)
+{
+	struct kc_ipc_open_options o = KC_IPC_OPEN_OPTIONS_INIT;
+
+	o.credit = credit;
+	o.lease = lease;
+	(void)peer_client(p);
+	return peer_channel(p, attach, 8, &o);
+}
+
+void peer_finish(struct peer *p, kc_chan_t *ch)
+{
+	peer_destroy(p, ch);
+	peer_disconnect(p, true);
+	peer_close(p);
+}

@@ -96,6 +96,11 @@ void peer_hang_up(struct peer *p);
 /* A handle of a channel opened on this peer as attachment `attach`. */
 kc_chan_t *peer_channel(struct peer *p, uint32_t attach, uint32_t elem_size,
 			const struct kc_ipc_open_options *open);
+/* A client connected to this peer, and its handle of a channel of 64-bit numbers, with so much
+ * credit, of leases or not. */
+kc_chan_t *peer_attached(struct peer *p, uint32_t attach, unsigned credit, int lease);
+/* The end of both, and of the peer. */
+void peer_finish(struct peer *p, kc_chan_t *ch);
 /* kc_chan_destroy() and kc_ipc_ping() for kct_call_start(). */
 long peer_destroy_main(void *ch);
 long peer_ping_main(void *conn);

@@ -55,22 +55,6 @@ static void start(struct op *op, kc_chan_t *ch, long (*fn)(void *))
 	kct_call_start(&op->call, fn, op);
 }
 
-static kc_chan_t *begin(struct peer *p, unsigned credit)
-{
-	struct kc_ipc_open_options o = KC_IPC_OPEN_OPTIONS_INIT;
-
-	o.credit = credit;
-	(void)peer_client(p);
-	return peer_channel(p, ATTACH, 8, &o);
-}
-
-static void end(struct peer *p, kc_chan_t *ch)
-{
-	peer_destroy(p, ch);
-	peer_disconnect(p, true);
-	peer_close(p);
-}
-
 /* Answer the latest frame, a CHAN_WATCH, with a new pair's one end: returns the other. */
 static int pass(struct peer *p, uint64_t rings)
 {
@@ -146,7 +130,7 @@ static void what_again_has_heard_is_taken_out_and_no_more(void **state)
 
 	for (size_t i = 0; i < 2; i++) {
 		struct peer p;
-		kc_chan_t *ch = begin(&p, 0);
+		kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 		int far, fd = watched(&p, ch, i ? KC_SENDER : KC_RECEIVER, 1000, &far);
 
 		/* nothing in it, nothing to take out */
@@ -164,7 +148,7 @@ static void what_again_has_heard_is_taken_out_and_no_more(void **state)
 		again(&p, ch, types[i], 1202);
 		assert_int_equal(bytes_in(fd), 1);
 		close(far);
-		end(&p, ch);
+		peer_finish(&p, ch);
 	}
 }
 
@@ -172,7 +156,7 @@ static void while_something_lies_ahead_nothing_is_taken_out(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 4);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 4, 0);
 	int far, fd = watched(&p, ch, KC_RECEIVER, 0, &far);
 
 	/* the elements cross with a try that finds nothing at the daemon */
@@ -199,14 +183,14 @@ static void while_something_lies_ahead_nothing_is_taken_out(void **state)
 	again(&p, ch, KCP_RECV, 1);
 	assert_false(is_readable(fd));
 	close(far);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void two_who_ask_at_a_time_get_the_same(void **state)
 {
 	struct peer p;
 	struct op ops[3];
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 	long first;
 	int far;
 
@@ -219,14 +203,14 @@ static void two_who_ask_at_a_time_get_the_same(void **state)
 	assert_int_equal(kct_call_join(&ops[1].call), first);
 	assert_int_equal(kct_call_join(&ops[2].call), first);
 	close(far);
-	end(&p, ch); /* whose next frame is no CHAN_WATCH */
+	peer_finish(&p, ch); /* whose next frame is no CHAN_WATCH */
 }
 
 static void what_comes_unasked_is_closed(void **state)
 {
 	struct peer p;
 	struct kct_call call;
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 	int before = kct_fd_count();
 
 	for (int i = 0; i < 3; i++) {
@@ -237,7 +221,7 @@ static void what_comes_unasked_is_closed(void **state)
 		assert_int_equal(kct_call_join(&call), 0);
 		assert_int_equal(kct_fd_count(), before);
 	}
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void a_refusal_with_a_descriptor_is_a_refusal(void **state)
@@ -246,7 +230,7 @@ static void a_refusal_with_a_descriptor_is_a_refusal(void **state)
 	static const int codes[] = { KC_ENOTSUP, KC_EDQUOT, KC_ENOENT };
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 	int before = kct_fd_count();
 
 	for (size_t i = 0; i < 3; i++) {
@@ -262,7 +246,7 @@ static void a_refusal_with_a_descriptor_is_a_refusal(void **state)
 		assert_int_equal(kct_call_join(&op.call), 0);
 		assert_int_equal(kct_fd_count(), before);
 	}
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void a_reply_lost_with_the_connection_is_asked_for_again(void **state)
@@ -270,7 +254,7 @@ static void a_reply_lost_with_the_connection_is_asked_for_again(void **state)
 	struct kcp_ids ids;
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 	int before = kct_fd_count(), far, fd, lost;
 	uint64_t id;
 	size_t at;
@@ -305,14 +289,14 @@ static void a_reply_lost_with_the_connection_is_asked_for_again(void **state)
 	again(&p, ch, KCP_RECV, 6);
 	assert_int_equal(bytes_in(fd), 1);
 	close(far);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void a_connection_that_ends_hangs_up_here(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 	int far_tx, far_rx;
 	int rx = watched(&p, ch, KC_RECEIVER, 0, &far_rx);
 	int tx = watched(&p, ch, KC_SENDER, 0, &far_tx);

@@ -42,23 +42,6 @@ static void start_lease(struct op *op, kc_chan_t *ch, size_t n)
 	kct_call_start(&op->call, recv_main, op);
 }
 
-static kc_chan_t *begin(struct peer *p, unsigned credit, int lease)
-{
-	struct kc_ipc_open_options o = KC_IPC_OPEN_OPTIONS_INIT;
-
-	o.credit = credit;
-	o.lease = lease;
-	(void)peer_client(p);
-	return peer_channel(p, ATTACH, 8, &o);
-}
-
-static void end(struct peer *p, kc_chan_t *ch)
-{
-	peer_destroy(p, ch);
-	peer_disconnect(p, true);
-	peer_close(p);
-}
-
 /* A notice about one range of deliveries. */
 static void get_notice(struct peer *p, uint16_t type, uint64_t first, uint64_t count)
 {
@@ -85,7 +68,7 @@ static void taken_is_said_before_the_call_returns(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 0, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	start(&op, ch, 4, -1);
 	peer_get(&p, KCP_RECV);
@@ -96,14 +79,14 @@ static void taken_is_said_before_the_call_returns(void **state)
 	assert_int_equal(kct_call_join(&op.call), 3);
 	assert_int_equal(op.values[0], 70);
 	assert_int_equal(op.values[2], 72);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void a_rendezvous_is_settled_by_a_request(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 0, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	start(&op, ch, 1, 60000);
 	peer_get(&p, KCP_RECV);
@@ -121,14 +104,14 @@ static void a_rendezvous_is_settled_by_a_request(void **state)
 	peer_ok(&p);
 	assert_int_equal(kct_call_join(&op.call), 1);
 	assert_int_equal(op.values[0], 71);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void a_reply_may_not_hold_more_than_was_asked_for(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 0, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	start(&op, ch, 2, -1);
 	peer_get(&p, KCP_RECV);
@@ -143,7 +126,7 @@ static void a_delivery_number_does_not_come_twice(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 0, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	for (int i = 0; i < 2; i++) {
 		start(&op, ch, 1, -1);
@@ -162,7 +145,7 @@ static void nothing_comes_ahead_without_credit(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 0, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	start(&op, ch, 1, -1);
 	peer_get(&p, KCP_RECV);
@@ -179,7 +162,7 @@ static void what_was_given_ahead_is_taken_without_asking(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 8, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 8, 0);
 
 	peer_deliver(&p, ATTACH, 1, 70, 3);
 	peer_deliver(&p, ATTACH, 4, 73, 2);
@@ -194,14 +177,14 @@ static void what_was_given_ahead_is_taken_without_asking(void **state)
 	assert_int_equal(kct_call_join(&op.call), 3);
 	assert_int_equal(op.values[0], 72);
 	assert_int_equal(op.values[2], 74);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void more_than_the_credit_is_a_fault(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 1, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 1, 0);
 
 	start(&op, ch, 1, -1);
 	peer_get(&p, KCP_RECV);
@@ -218,7 +201,7 @@ static void elements_that_cross_a_recv_come_first(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 8, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 8, 0);
 	uint64_t id;
 
 	start(&op, ch, 4, -1);
@@ -234,14 +217,14 @@ static void elements_that_cross_a_recv_come_first(void **state)
 	assert_int_equal(kct_call_join(&op.call), 3);
 	for (uint64_t i = 0; i < 3; i++)
 		assert_int_equal(op.values[i], 70 + i);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void elements_that_cross_a_recv_end_its_wait(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 8, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 8, 0);
 	uint64_t id, cancel;
 
 	start(&op, ch, 1, -1);
@@ -257,7 +240,7 @@ static void elements_that_cross_a_recv_end_its_wait(void **state)
 	get_notice(&p, KCP_TAKEN, 1, 1);
 	assert_int_equal(kct_call_join(&op.call), 1);
 	assert_int_equal(op.values[0], 70);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void recall(struct peer *p, uint32_t count)
@@ -272,7 +255,7 @@ static void the_last_elements_go_back_when_called(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 8, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 8, 0);
 	struct kct_call pinging;
 	uint64_t id;
 
@@ -291,14 +274,14 @@ static void the_last_elements_go_back_when_called(void **state)
 	get_notice(&p, KCP_TAKEN, 1, 2);
 	assert_int_equal(kct_call_join(&op.call), 2);
 	assert_int_equal(op.values[1], 71);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void who_has_nothing_to_spare_says_so(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 8, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 8, 0);
 	uint64_t id;
 
 	start(&op, ch, 1, -1);
@@ -310,7 +293,7 @@ static void who_has_nothing_to_spare_says_so(void **state)
 	peer_received(&p, id, 1, 70, 1, 0);
 	get_notice(&p, KCP_TAKEN, 1, 1);
 	assert_int_equal(kct_call_join(&op.call), 1);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void an_element_ahead_that_does_not_fit_stays(void **state)
@@ -337,7 +320,7 @@ static void an_element_ahead_that_does_not_fit_stays(void **state)
 	assert_int_equal(len, 6);
 	assert_memory_equal(buf, "sesame", 6);
 	get_notice(&p, KCP_TAKEN, 1, 1);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 /* ---- leases -------------------------------------------------------------------------- */
@@ -346,7 +329,7 @@ static void leases_have_numbers_and_a_past(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 0, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 	uint64_t id;
 	size_t at;
 
@@ -369,14 +352,14 @@ static void leases_have_numbers_and_a_past(void **state)
 	assert_int_equal(op.leases[1].id, 12);
 	assert_int_equal(op.leases[1].deliveries, 1);
 	assert_int_equal(op.leases[1].redelivered, 0);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void a_handle_for_leases_gives_nothing_else(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 8, 1);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 8, 1);
 	uint64_t value;
 
 	peer_deliver(&p, ATTACH, 1, 70, 2);
@@ -386,14 +369,14 @@ static void a_handle_for_leases_gives_nothing_else(void **state)
 	get_notice(&p, KCP_TAKEN, 1, 2);
 	assert_int_equal(kct_call_join(&op.call), 2);
 	assert_int_equal(op.leases[1].id, 2);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void a_lease_is_not_taken_from_what_was_given_without(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 8, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 8, 0);
 
 	peer_deliver(&p, ATTACH, 1, 70, 2);
 	ping(&p);
@@ -404,7 +387,7 @@ static void a_lease_is_not_taken_from_what_was_given_without(void **state)
 	get_notice(&p, KCP_TAKEN, 3, 1);
 	assert_int_equal(kct_call_join(&op.call), 1);
 	assert_int_equal(op.values[0], 70);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 struct acks {
@@ -423,7 +406,7 @@ static void acks_travel_as_sets(void **state)
 {
 	static const struct kcp_range expected[] = { { 3, 3 }, { 7, 1 }, { 9, 1 } };
 	struct peer p;
-	struct acks a = { .ch = begin(&p, 0, 0) };
+	struct acks a = { .ch = peer_attached(&p, ATTACH, 0, 0) };
 	const uint64_t ids[] = { 9, 4, 3, 0, 5, 7, 4 };
 	struct kct_call call;
 
@@ -441,7 +424,7 @@ static void acks_travel_as_sets(void **state)
 	peer_get(&p, KCP_ACK);
 	peer_result(&p, KCP_NOENT);
 	assert_int_equal(kct_call_join(&call), 0);
-	end(&p, a.ch);
+	peer_finish(&p, a.ch);
 }
 
 static const struct CMUnitTest tests[] = {

@@ -51,22 +51,6 @@ static void start(struct op *op, long (*fn)(void *), struct peer *p, kc_chan_t *
 	kct_call_start(&op->call, fn, op);
 }
 
-static kc_chan_t *begin(struct peer *p, unsigned credit)
-{
-	struct kc_ipc_open_options o = KC_IPC_OPEN_OPTIONS_INIT;
-
-	o.credit = credit;
-	(void)peer_client(p);
-	return peer_channel(p, ATTACH, 8, &o);
-}
-
-static void end(struct peer *p, kc_chan_t *ch)
-{
-	peer_destroy(p, ch);
-	peer_disconnect(p, true);
-	peer_close(p);
-}
-
 /* Until a deadline of that many milliseconds, set before, has passed for certain. */
 static void wait_ms(long ms)
 {
@@ -144,7 +128,7 @@ static void what_the_daemon_never_got_is_sent_again(void **state)
 	struct peer p;
 	struct op ops[3];
 	uint64_t ids[3];
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	for (int i = 0; i < 3; i++) {
 		start(&ops[i], send_main, &p, ch, i == 2 ? 60000 : -1);
@@ -165,7 +149,7 @@ static void what_the_daemon_never_got_is_sent_again(void **state)
 	accept_send(&p, ids[2]);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(kct_call_join(&ops[i].call), 0);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void a_timed_call_whose_time_is_up_by_then_times_out(void **state)
@@ -173,7 +157,7 @@ static void a_timed_call_whose_time_is_up_by_then_times_out(void **state)
 	struct peer p;
 	struct op op;
 	uint64_t id;
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	start(&op, send_main, &p, ch, 1);
 	peer_get(&p, KCP_SEND);
@@ -185,14 +169,14 @@ static void a_timed_call_whose_time_is_up_by_then_times_out(void **state)
 	assert_int_equal(kcp_num(&p.args, KCP_T_TIMEOUT_MS, 99), 0);
 	peer_result(&p, KCP_AGAIN);
 	assert_int_equal(kct_call_join(&op.call), KC_ETIME);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void a_break_between_calls_is_repaired_by_the_next(void **state)
 {
 	struct peer p;
 	struct op op;
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 	uint64_t id;
 
 	peer_hang_up(&p);
@@ -209,7 +193,7 @@ static void a_break_between_calls_is_repaired_by_the_next(void **state)
 	peer_get(&p, KCP_PING);
 	peer_ok(&p);
 	assert_int_equal(kct_call_join(&op.call), 0);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void new_calls_wait_for_the_resumed_session(void **state)
@@ -217,7 +201,7 @@ static void new_calls_wait_for_the_resumed_session(void **state)
 	struct peer p;
 	struct op first, second;
 	uint64_t id;
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	start(&first, send_main, &p, ch, -1);
 	peer_get(&p, KCP_SEND);
@@ -233,7 +217,7 @@ static void new_calls_wait_for_the_resumed_session(void **state)
 	peer_ok(&p);
 	assert_int_equal(kct_call_join(&first.call), 0);
 	assert_int_equal(kct_call_join(&second.call), 0);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void a_call_cancelled_during_the_break_is_cancelled_after_it(void **state)
@@ -242,7 +226,7 @@ static void a_call_cancelled_during_the_break_is_cancelled_after_it(void **state
 	struct op op;
 	uint64_t id;
 	kc_cancel_t *token;
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	assert_int_equal(kc_cancel_init(&token), 0);
 	op = (struct op){ .ch = ch, .timeout_ms = -1, .token = token };
@@ -259,7 +243,7 @@ static void a_call_cancelled_during_the_break_is_cancelled_after_it(void **state
 	peer_ok(&p);
 	assert_int_equal(kct_call_join(&op.call), KC_ECANCELED);
 	kc_cancel_destroy(token);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 /* ---- deliveries ------------------------------------------------------------------------- */
@@ -269,7 +253,7 @@ static void what_was_received_is_not_asked_for_again(void **state)
 	struct peer p;
 	struct op op;
 	uint64_t id;
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	start(&op, recv_main, &p, ch, -1);
 	peer_get(&p, KCP_RECV);
@@ -287,7 +271,7 @@ static void what_was_received_is_not_asked_for_again(void **state)
 	kcp_put_u32(&p.out, KCP_T_RESULT, KCP_OK);
 	peer_end(&p);
 	assert_int_equal(kct_call_join(&op.call), 0);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void a_kept_reply_brings_its_elements(void **state)
@@ -295,7 +279,7 @@ static void a_kept_reply_brings_its_elements(void **state)
 	struct peer p;
 	struct op op;
 	uint64_t id;
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	start(&op, recv_main, &p, ch, -1);
 	peer_get(&p, KCP_RECV);
@@ -306,7 +290,7 @@ static void a_kept_reply_brings_its_elements(void **state)
 	peer_get(&p, KCP_TAKEN);
 	assert_int_equal(kct_call_join(&op.call), 0);
 	assert_int_equal(op.value, 70);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void what_is_provisional_is_not_taken_by_resume(void **state)
@@ -314,7 +298,7 @@ static void what_is_provisional_is_not_taken_by_resume(void **state)
 	struct peer p;
 	struct op op;
 	uint64_t id;
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	start(&op, recv_main, &p, ch, -1);
 	peer_get(&p, KCP_RECV);
@@ -329,7 +313,7 @@ static void what_is_provisional_is_not_taken_by_resume(void **state)
 	peer_ok(&p);
 	assert_int_equal(kct_call_join(&op.call), 0);
 	assert_int_equal(op.value, 70);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 static void elements_ahead_survive_and_a_lost_return_is_repeated(void **state)
@@ -337,7 +321,7 @@ static void elements_ahead_survive_and_a_lost_return_is_repeated(void **state)
 	struct peer p;
 	struct op op;
 	uint64_t id;
-	kc_chan_t *ch = begin(&p, 8);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 8, 0);
 
 	peer_deliver(&p, ATTACH, 1, 70, 4);
 	start(&op, ping_main, &p, NULL, 0);
@@ -378,7 +362,7 @@ static void elements_ahead_survive_and_a_lost_return_is_repeated(void **state)
 	peer_get(&p, KCP_PING);
 	peer_ok(&p);
 	assert_int_equal(kct_call_join(&op.call), 0);
-	end(&p, ch);
+	peer_finish(&p, ch);
 }
 
 /* ---- when it fails --------------------------------------------------------------------- */
@@ -389,7 +373,7 @@ static void a_refused_resume_ends_every_call(void **state)
 	struct op ops[2];
 	uint64_t value = 0;
 	uint64_t ids[2];
-	kc_chan_t *ch = begin(&p, 0);
+	kc_chan_t *ch = peer_attached(&p, ATTACH, 0, 0);
 
 	for (int i = 0; i < 2; i++) {
 		start(&ops[i], send_main, &p, ch, -1);
