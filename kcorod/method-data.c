@@ -96,8 +96,14 @@ bool kcd_send_promised(struct kcd_call *call)
 	wait.elems_len = elems->len;
 	wait.lender = &lender;
 	wait.promised = flags & KCP_F_PROMISED;
-	if (kcd_wait_check(&wait) < 0 || !kcd_window_covers(&wait))
+	if (kcd_wait_check(&wait) < 0 || !kcd_window_covers(&wait)) {
+		/* Before `granted` may rise again: the client may not have looked at it yet since
+		 * it wrote this. */
+		if (att->attach.cursor)
+			atomic_store_explicit(&att->attach.cursor->refused, call->header->id,
+					      memory_order_release);
 		return false;
+	}
 	(void)kcd_attach_sync(&att->attach);
 	kcd_attach_progress(&att->attach);
 	kcd_window_accept(&wait);

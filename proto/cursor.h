@@ -23,7 +23,8 @@ struct kcp_cursor {
 	_Atomic uint64_t granted;  /* daemon: elements that may be sent in all without awaiting */
 	_Atomic uint64_t accepted; /* daemon: highest id of a SEND that was accepted unanswered */
 	_Atomic uint64_t awaits;   /* client: not 0: answer such a SEND all the same */
-	uint64_t reserved[2];
+	_Atomic uint64_t refused;  /* daemon: highest id of a SEND for which there was no promise */
+	uint64_t reserved;
 };
 
 #define KCP_PAGE_CURSORS (KCP_PAGE_SIZE / sizeof(struct kcp_cursor))

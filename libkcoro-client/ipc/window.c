@@ -283,10 +283,12 @@ long kci_window_send(struct kci_schan *sc, const struct kci_send *op)
 	if (conn->state == KCI_LIVE && kcp_stream_pending(&conn->stream))
 		(void)kci_conn_drain(conn, NULL);
 	/* kcorod lowers `granted` and then reads what we wrote: either it finds this SEND, or
-	 * we find that */
+	 * we find that. It may have read it after that, and raised `granted` again since: then it
+	 * wrote `refused` before. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (conn->state != KCI_LIVE || w->done ||
-	    atomic_load_explicit(&sc->cursor->granted, memory_order_relaxed) < sc->used)
+	    atomic_load_explicit(&sc->cursor->granted, memory_order_acquire) < sc->used ||
+	    atomic_load_explicit(&sc->cursor->refused, memory_order_relaxed) >= w->request.id)
 		return await(w, op);
 	w->wait = NULL;
 	return (long)n;

@@ -3,6 +3,7 @@
  * Senders with windows between real processes and a real kcorod: what a send that
  * returned has sent is there, whoever dies, and nobody is left out.
  */
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@
 
 #define WINDOWED 3	     /* senders with a window; one more has none */
 #define EACH	 2000	     /* elements of each sender */
+#define BATCH	 8u
+#define BATCHED	 20000u	     /* elements of each, in batches */
 #define KILLED	 100	     /* elements of a process that is killed */
 
 static struct kct_daemon kcorod;
@@ -152,6 +155,72 @@ static void nobody_is_left_out(void **state)
 	unmake(conn, ch, (WINDOWED + 1) * EACH);
 }
 
+/* In batches, all on one CPU, where the daemon runs in the middle of a send: between what the
+ * sender writes and what it reads after that, promises go and come back. */
+static long send_batches(void *arg)
+{
+	struct sender *s = arg;
+	uint64_t batch[BATCH], sent = 0;
+
+	while (sent < BATCHED) {
+		long n = BATCHED - sent < BATCH ? (long)(BATCHED - sent) : (long)BATCH;
+
+		for (long i = 0; i < n; i++)
+			batch[i] = s->number << 32 | (sent + (uint64_t)i);
+		n = kc_chan_send_many(s->ch, batch, (size_t)n, -1, NULL);
+		if (n < 0)
+			return n;
+		sent += (uint64_t)n;
+	}
+	return 0;
+}
+
+static void batches_lose_nothing(void **state)
+{
+	struct sender senders[WINDOWED];
+	struct kct_call calls[WINDOWED];
+	uint64_t next[WINDOWED] = { 0 }, values[2 * BATCH], sum = 0;
+	struct kct_daemon all = kcorod;
+	cpu_set_t before, one;
+	kc_ipc_conn_t *conn;
+	kc_chan_t *ch;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	CPU_ZERO(&one);
+	for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; cpu++)
+		if (CPU_ISSET(cpu, &before))
+			CPU_SET(cpu, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	assert_int_equal(kct_daemon_start(&kcorod, NULL, NULL), 0);
+	assert_int_equal(make(&conn, &ch, 2 * BATCH), 0);
+	for (unsigned i = 0; i < WINDOWED; i++) {
+		senders[i].number = i;
+		assert_int_equal(attach(&senders[i].conn, &senders[i].ch, BATCH + BATCH / 2), 0);
+	}
+	for (unsigned i = 0; i < WINDOWED; i++)
+		kct_call_start(&calls[i], send_batches, &senders[i]);
+	while (sum < WINDOWED * BATCHED) {
+		long n = kc_chan_recv_many(ch, values, KC_ARRAY_SIZE(values), KCT_PATIENCE_MS, NULL);
+
+		assert_true(n > 0);
+		for (long i = 0; i < n; i++) {
+			assert_in_range(values[i] >> 32, 0, WINDOWED - 1);
+			assert_int_equal(values[i] & UINT32_MAX, next[values[i] >> 32]);
+			next[values[i] >> 32]++;
+		}
+		sum += (uint64_t)n;
+	}
+	for (unsigned i = 0; i < WINDOWED; i++) {
+		assert_int_equal(kct_call_join(&calls[i]), 0);
+		kc_chan_destroy(senders[i].ch);
+		kc_ipc_disconnect(senders[i].conn);
+	}
+	unmake(conn, ch, WINDOWED * BATCHED);
+	assert_int_equal(kct_daemon_stop(&kcorod), 0);
+	kcorod = all;
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+}
+
 static void a_daemon_that_is_gone_is_told(void **state)
 {
 	struct kct_daemon mine = kcorod;
@@ -213,6 +282,7 @@ static int end(void **state)
 static const struct CMUnitTest tests[] = {
 	KCT_TEST(what_a_killed_sender_sent_arrives),
 	KCT_TEST(nobody_is_left_out),
+	KCT_TEST(batches_lose_nothing),
 	KCT_TEST(a_daemon_that_is_gone_is_told),
 	KCT_TEST(options_are_checked),
 };

@@ -94,6 +94,23 @@ def uncovered(t):
     equal(b.recv_data(COUNT=9), [b'2', b'4'], 'first in, first out')
 
 
+@case('REFUSED tells of a SEND that was not covered, also where GRANTED has risen since')
+def refused_id(t):
+    a, cursor, b = windowed(t, 4, capacity=4)
+    equal(b.send(b'1', b'2', b'3', b'4'), 4, 'section 7.6: withdrawn for somebody else')
+    b.recv_data(COUNT=2)
+    b.session.barrier()
+    number, is_covered = a.start_windowed(cursor, b'5', b'6', b'7')
+    equal(is_covered, False, 'section 7.6: at most GRANTED')
+    count = a.session.wait(number).get('COUNT')
+    true(count < 3, 'section 6, SEND: as many as fit are accepted')
+    equal(b.recv_data(COUNT=9), [b'3', b'4', b'5', b'6'][:2 + count], 'first in, first out')
+    b.session.barrier()
+    true(cursor.get('GRANTED') >= cursor.used, 'section 7.6: rises as places become free')
+    equal(cursor.get('REFUSED'), number, 'section 7.6: its id')
+    true(cursor.get('ACCEPTED') < number, 'section 7.6: accepted only')
+
+
 @case('a SEND that was refused does not eat promises')
 def refused(t):
     a, cursor, b = windowed(t, 2, capacity=2)

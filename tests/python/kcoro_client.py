@@ -162,7 +162,7 @@ class Cursor:
     """
 
     SIZE, MEMORY = 64, 4096
-    WORDS = ['TAKEN', 'BEFORE', 'LISTEN', 'GRANTED', 'ACCEPTED', 'AWAITS']
+    WORDS = ['TAKEN', 'BEFORE', 'LISTEN', 'GRANTED', 'ACCEPTED', 'AWAITS', 'REFUSED']
 
     def __init__(self, memory, offset):
         self.words = memoryview(memory)[offset:offset + self.SIZE].cast('Q')
@@ -493,7 +493,7 @@ class Attachment:
         number = self.start_send(*items, FLAGS=flags, **more)
         session.windowed.add(number)
         cursor.used += len(items)
-        covered = cursor.used <= cursor.get('GRANTED')
+        covered = cursor.used <= cursor.get('GRANTED') and cursor.get('REFUSED') < number
         if covered:
             del session.open[number]
         return number, covered
