@@ -15,6 +15,8 @@
 #define DRAINED_BYTES 8192 /* a read shorter than this has emptied the socket */
 #define HELLO_NS (10 * KC_NS_PER_SEC)
 #define LINGER_NS (5 * KC_NS_PER_SEC)
+#define HOLD_BYTES 16384u
+#define HOLD_NS (UINT64_C(100) * 1000)
 #define CONNECT_COST (UINT64_C(8) * KCD_COST_CALL)
 #define AFTER_END 65536u /* frames read of a client that reads no more itself */
 
@@ -329,6 +331,23 @@ static void go_deaf(struct kcd_conn *conn)
 	kcd_conn_mark_ready(conn);
 }
 
+/* As long as frames of a client wait to be handled, its replies wait for one another: one
+ * write, and one wake-up, for many turns. Not for long, and not if somebody needs to know
+ * what the socket takes. */
+bool kcd_conn_hold(struct kcd_conn *conn)
+{
+	uint64_t now = conn->daemon->timers.now_ns;
+
+	if (conn->state != KCD_CONN_OPEN || kcd_list_empty(&conn->seat.link) ||
+	    conn->stream.in_start == conn->stream.in_end || conn->torn ||
+	    conn->overflowed || conn->starved ||
+	    kcp_stream_pending(&conn->stream) >= HOLD_BYTES)
+		return false;
+	if (conn->held_ns == 0)
+		conn->held_ns = now;
+	return now - conn->held_ns < HOLD_NS;
+}
+
 void kcd_conn_flush(struct kcd_conn *conn)
 {
 	struct kcd_daemon *d = conn->daemon;
@@ -336,6 +355,7 @@ void kcd_conn_flush(struct kcd_conn *conn)
 	bool open;
 	int r;
 
+	conn->held_ns = 0;
 	if (conn->state == KCD_CONN_CLOSED || conn->deaf)
 		return;
 	if (conn->torn) {

@@ -51,6 +51,7 @@ struct kcd_conn {
 	bool fresh;      /* HELLO was just answered: RESUME may come now, and only now */
 	bool deaf;       /* nobody reads any more; what was sent before is still read */
 	unsigned after_end; /* frames read since nobody reads */
+	uint64_t held_ns;     /* since when replies are held back; 0: they are not */
 	uint64_t charged;     /* bytes of buffers in the user's budget */
 	uint64_t drained;     /* the moment up to which kcd_conn_drain() was called */
 };
@@ -66,6 +67,9 @@ void kcd_conn_serve(struct kcd_seat *seat);
 
 /* Handle all that has come in until now, whatever the budget says. */
 void kcd_conn_drain(struct kcd_conn *conn, uint64_t moment);
+
+/* May what is to be written wait for a later turn, which will come? */
+bool kcd_conn_hold(struct kcd_conn *conn);
 
 /* Write what waits; pause, resume or cut off as the marks say. */
 void kcd_conn_flush(struct kcd_conn *conn);

@@ -16,8 +16,8 @@
 
 #define REQUESTS_KEPT 4096u /* free records in the pool */
 #define SCRATCH_MIN 4096u   /* more than any reply but lists */
-/* In a turn, when only one user has something to do. */
-#define TURN_WORK (UINT64_C(16) * KCD_QUANTUM)
+/* In a turn, when only one user has had something to do for a while. */
+#define TURN_WORK (UINT64_C(128) * KCD_QUANTUM)
 #define FDS_EXTRA 64u       /* descriptors that are no connection's */
 
 /* ---- the turn --------------------------------------------------------------- */
@@ -57,6 +57,10 @@ static void flush(struct kcd_daemon *d)
 		struct kcd_conn *conn = KCD_LIST_FIRST(&dirty, struct kcd_conn, dirty);
 
 		kcd_list_remove(&conn->dirty);
+		if (kcd_conn_hold(conn)) {
+			kcd_list_append(&d->dirty, &conn->dirty);
+			continue;
+		}
 		d->turns.now = &conn->user->share;
 		kcd_conn_flush(conn);
 		d->turns.now = NULL;
@@ -68,7 +72,8 @@ static bool turn(void *arg)
 	struct kcd_daemon *d = arg;
 
 	d->turns.work = 0;
-	while (kcd_turns_round(&d->turns) == 1 && d->turns.work < TURN_WORK)
+	while (kcd_turns_round(&d->turns) == 1 && kcd_turns_lone(&d->turns) &&
+	       d->turns.work < TURN_WORK)
 		;
 	drain(d);
 	/* After the frames: what can complete completes, even at its deadline. */

@@ -93,13 +93,14 @@ void kcd_do_chan_list(struct kcd_call *call)
 	struct kcd_channel *ch =
 		kcd_registry_after(&call->daemon->registry,
 				   after ? (const char *)after->data : "", after ? after->len : 0);
-	unsigned seen = 0;
+	struct kcd_turns *turns = &call->daemon->turns;
 
 	if (max < 1 || max > KCP_LIST_MAX)
 		max = KCP_LIST_MAX;
-	for (; ch; ch = kcd_registry_next(&call->daemon->registry, ch), seen++) {
+	for (; ch; ch = kcd_registry_next(&call->daemon->registry, ch)) {
 		size_t before = buf->len;
 
+		kcd_turns_spend(turns, LOOK_COST);
 		if (!kcd_access_rights(call->session->peer, ch))
 			continue;
 		if (n < max)
@@ -109,9 +110,9 @@ void kcd_do_chan_list(struct kcd_call *call)
 			kcp_put_u32(buf, KCP_T_FLAGS, KCP_F_MORE);
 			break;
 		}
+		kcd_turns_spend(turns, KCD_COST_ROW);
 		n++;
 	}
-	kcd_turns_spend(&call->daemon->turns, (uint64_t)seen * LOOK_COST);
 	kcd_call_end(call);
 }
 

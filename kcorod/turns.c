@@ -6,7 +6,7 @@
 
 /* More than this is owed by nobody, lest an accident silence a user for good. */
 #define DEBT_MAX ((int64_t)1 << 32)
-#define ROUNDS_MAX (DEBT_MAX / KCD_QUANTUM + 1) /* in which any debt is paid */
+#define ROUNDS_MAX (DEBT_MAX / KCD_QUANTUM + 2) /* in which any debt is paid, and a quantum is left */
 
 void kcd_turns_init(struct kcd_turns *turns, void (*serve)(struct kcd_seat *seat))
 {
@@ -55,23 +55,32 @@ void kcd_share_spend(struct kcd_share *share, uint64_t work)
 }
 
 /* A quantum for every round since it was looked at last, in which it did not take its turn
- * or paid what it owed; more than one is not saved up. */
+ * or paid what it owed. */
 static void credit(struct kcd_turns *turns, struct kcd_share *share)
 {
 	uint64_t rounds = turns->round - share->round;
 
 	share->round = turns->round;
 	share->left += (int64_t)(rounds < ROUNDS_MAX ? rounds : ROUNDS_MAX) * KCD_QUANTUM;
-	if (share->left > KCD_QUANTUM)
-		share->left = KCD_QUANTUM;
+	if (share->left > KCD_SAVED)
+		share->left = KCD_SAVED;
 }
 
 static void serve_share(struct kcd_turns *turns, struct kcd_share *share)
 {
 	int64_t before = share->left;
 
+	if (kcd_list_empty(&share->seats))
+		return;
+	if (share->left <= 0) {
+		kcd_list_append(&turns->shares, &share->link);
+		return;
+	}
+	turns->alone = share == turns->last ? turns->alone + (turns->alone < KCD_ALONE) : 0;
+	turns->last = share;
 	turns->now = share;
-	while (share->left > 0 && !kcd_list_empty(&share->seats)) {
+	turns->floor = before > KCD_QUANTUM ? before - KCD_QUANTUM : 0;
+	while (share->left > turns->floor && !kcd_list_empty(&share->seats)) {
 		struct kcd_seat *seat = KCD_LIST_FIRST(&share->seats, struct kcd_seat, link);
 
 		/* A price for asking, so that the round ends whatever the seat does. */
@@ -80,9 +89,30 @@ static void serve_share(struct kcd_turns *turns, struct kcd_share *share)
 		turns->serve(seat);
 	}
 	turns->now = NULL;
+	/* The loop asks the kernel who is there, once in a round. */
+	kcd_share_spend(share, KCD_COST_CALL);
 	turns->work += (uint64_t)(before - share->left);
 	if (!kcd_list_empty(&share->seats) && kcd_list_empty(&share->link))
 		kcd_list_append(&turns->shares, &share->link);
+}
+
+/* How many rounds it takes until somebody may do something: more than one if all of them owe.
+ * Nobody else waits: whatever is owed is owed to nobody. */
+static uint64_t rounds_until_work(const struct kcd_turns *turns, const struct kcd_list *round)
+{
+	uint64_t first = UINT64_MAX;
+
+	if (round->next == round->prev)
+		return ROUNDS_MAX;
+	for (struct kcd_list *link = round->next; link != round && first > turns->round + 1;
+	     link = link->next) {
+		const struct kcd_share *share = KCD_CONTAINER(link, struct kcd_share, link);
+		int64_t owed = -share->left;
+		uint64_t when = share->round + 1 + (uint64_t)(owed > 0 ? owed / KCD_QUANTUM : 0);
+
+		first = when < first ? when : first;
+	}
+	return first > turns->round ? first - turns->round : 1;
 }
 
 unsigned kcd_turns_round(struct kcd_turns *turns)
@@ -96,8 +126,7 @@ unsigned kcd_turns_round(struct kcd_turns *turns)
 	round = turns->shares;
 	round.next->prev = round.prev->next = &round;
 	kcd_list_init(&turns->shares);
-	/* Nobody else waits: whatever is owed is owed to nobody. */
-	turns->round += round.next == round.prev ? ROUNDS_MAX : 1;
+	turns->round += rounds_until_work(turns, &round);
 	while (!kcd_list_empty(&round)) {
 		struct kcd_share *share = KCD_LIST_FIRST(&round, struct kcd_share, link);
 

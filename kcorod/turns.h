@@ -4,9 +4,10 @@
  *
  * Each user has one share, however many connections it has; each connection is a
  * seat at its user's share. In a round every share that has something to do gets
- * the same quantum of work, which its seats use up in turn. What is not used is
- * gone; what was used too much, since a frame is never cut, is owed: the share is
- * passed over until it is paid. With nobody else waiting there is nobody to owe to.
+ * the same quantum of work, which its seats use up in turn. Of what is not used a
+ * little is saved; what was used too much, since a frame is never cut, is owed: the
+ * share is passed over until it is paid. With nobody else waiting there is nobody to
+ * owe to.
  *
  * Work is counted in bytes: those of frames read and written, and a price for what
  * costs time whatever its size. It is paid for by the share on whose behalf it is
@@ -26,8 +27,15 @@
 #define KCD_COST_CALL 8192   /* a system call */
 #define KCD_COST_ELEMENT 128 /* one element, in or out, beside its bytes */
 #define KCD_COST_OBJECT 2048 /* to make or to end a channel or an attachment */
+#define KCD_COST_ROW 1024    /* one channel in a list, beside its bytes */
 
-#define KCD_QUANTUM 131072 /* of a share in a round */
+/* Of a share in a round. What others do in a round is what a frame that comes in has to wait
+ * for: beside the asking for it, which each share pays, that is two small requests. */
+#define KCD_QUANTUM (KCD_COST_CALL + 2048)
+/* What a share may have left from rounds in which it had nothing to do, or not so much: one
+ * who awaits each answer before it asks again does not pay for waiting. */
+#define KCD_SAVED (8 * KCD_QUANTUM)
+#define KCD_ALONE 1000u /* rounds without anybody else: some milliseconds */
 
 struct kcd_share {
 	struct kcd_list link;  /* turns->shares */
@@ -44,7 +52,10 @@ struct kcd_seat {
 struct kcd_turns {
 	struct kcd_list shares; /* those with seats that have something to do, in turn */
 	struct kcd_share *now;  /* for whom work is being done; NULL: for nobody in particular */
+	int64_t floor;          /* what its service in this round may leave of `now->left` */
 	uint64_t round;
+	struct kcd_share *last; /* who was served last; only to be compared */
+	unsigned alone;         /* rounds in a row that served nobody else */
 	uint64_t work; /* that rounds have done since somebody set this to 0 */
 	void (*serve)(struct kcd_seat *seat);
 };
@@ -67,6 +78,12 @@ void kcd_turns_leave(struct kcd_seat *seat);
  * one. Returns how many shares there were. */
 unsigned kcd_turns_round(struct kcd_turns *turns);
 
+/* Has one share had all rounds for so long that there is no hurry to look for others? */
+static inline bool kcd_turns_lone(const struct kcd_turns *turns)
+{
+	return turns->alone >= KCD_ALONE;
+}
+
 static inline bool kcd_turns_busy(const struct kcd_turns *turns)
 {
 	return !kcd_list_empty(&turns->shares);
@@ -75,7 +92,7 @@ static inline bool kcd_turns_busy(const struct kcd_turns *turns)
 /* May the seat that is served go on? */
 static inline bool kcd_turns_may(const struct kcd_turns *turns)
 {
-	return turns->now && turns->now->left > 0;
+	return turns->now && turns->now->left > turns->floor;
 }
 
 /* Charge a share. */

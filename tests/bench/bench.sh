@@ -73,7 +73,9 @@ clean "bench_scale" bench bench_scale '' scale_idle_rss scale_idle_rss_anon scal
 	scale_idle_rss_after_1m $scale scale_recv_waiting_1000 scale_close_waiting_1000 \
 	scale_recv_credit_1000 scale_bye_attached_10k
 clean "bench_fair" bench bench_fair '' fair_stream_64_beside_pings fair_stream_64_beside_sends \
-	fair_stream_64_beside_lists fair_stream_64_beside_mix fair_trips_64_beside_mix
+	fair_stream_64_beside_lists fair_stream_64_beside_mix fair_trips_64_beside_mix \
+	fair_stream_64_beside_one_pings fair_stream_64_beside_one_sends \
+	fair_stream_64_beside_one_lists fair_trips_64_beside_one_pings
 clean "bench_throughput with numbers" bench bench_throughput '3 2 100 5' thread_3x2_8 \
 	thread_3x2_64_touch socket_3x2_single_8 socket_3x2_single_64_touch
 clean "one figure alone" bench bench_latency '--only socket_rendezvous_rtt_64' socket_rendezvous_rtt_64

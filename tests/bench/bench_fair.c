@@ -3,9 +3,10 @@
  * What one user's flood costs another user.
  *
  * Two processes of one user keep a stream, or a ball, going through kcorod for a
- * while; beside them nine processes of another user do all they can. The reference
- * is the same beside nine that only burn processor time, which nobody can be kept
- * from: what the daemon is to answer for is the rest. Everything shares two CPUs.
+ * while; beside them one process of another user, or nine, do all they can. The
+ * reference is the same beside as many that only burn processor time, which nobody can
+ * be kept from: what the daemon is to answer for is the rest. Everything shares two
+ * CPUs.
  */
 #include <errno.h>
 #include <grp.h>
@@ -27,7 +28,7 @@
 
 #define UID_STREAM 54321u
 #define UID_FLOOD 54322u
-#define NEIGHBOURS 9
+#define MANY 9u
 #define SOCKET_NAME "kcorod.sock" /* in the daemon's folder */
 
 #define ELEM 64u
@@ -230,7 +231,7 @@ static int neighbour(struct bench_worker *worker, void *arg)
 /* ---- a measurement ----------------------------------------------------------- */
 
 /* What the second of the two has got in a second. */
-static int run(bool ball, enum neighbour what, double *ret)
+static int run(bool ball, unsigned neighbours, enum neighbour what, double *ret)
 {
 	struct scene scene = { .neighbour = what, .ball = ball };
 	struct bench_crew crew;
@@ -239,7 +240,7 @@ static int run(bool ball, enum neighbour what, double *ret)
 	phases++;
 	for (scene.index = 0; r == 0 && scene.index < 2; scene.index++)
 		r = bench_crew_add(&crew, measured, &scene, BENCH_CPU_ANY);
-	for (scene.index = 0; r == 0 && scene.index < NEIGHBOURS; scene.index++)
+	for (scene.index = 0; r == 0 && scene.index < neighbours; scene.index++)
 		r = bench_crew_add(&crew, neighbour, &scene, BENCH_CPU_ANY);
 	if (r == 0)
 		r = bench_crew_run(&crew, NULL);
@@ -251,6 +252,7 @@ static int run(bool ball, enum neighbour what, double *ret)
 
 struct pair {
 	bool ball;
+	unsigned neighbours;
 	enum neighbour neighbour;
 };
 
@@ -261,8 +263,8 @@ static int take(const struct bench_figure *f, struct bench_pair *ret)
 
 	if (geteuid() != 0)
 		return bench_why(-ENOTSUP, "two users need root");
-	r = run(pair->ball, BURN, &ret->reference);
-	return r < 0 ? r : run(pair->ball, pair->neighbour, &ret->ours);
+	r = run(pair->ball, pair->neighbours, BURN, &ret->reference);
+	return r < 0 ? r : run(pair->ball, pair->neighbours, pair->neighbour, &ret->ours);
 }
 
 /* Two CPUs for all, the daemon included. */
@@ -289,18 +291,22 @@ static int stop(void)
 	return kct_daemon_stop(&middle);
 }
 
-#define FIGURE(label, with_ball, what)                                                             \
+#define FIGURE(label, with_ball, n, what)                                                             \
 	{                                                                                          \
 		.name = label, .unit = "1/s", .reference = "beside_burners", .take = take,         \
-		.arg = &(const struct pair){ with_ball, what }                                     \
+		.arg = &(const struct pair){ with_ball, n, what }                                     \
 	}
 
 static struct bench_figure figures[] = {
-	FIGURE("fair_stream_64_beside_pings", false, PINGS),
-	FIGURE("fair_stream_64_beside_sends", false, SENDS),
-	FIGURE("fair_stream_64_beside_lists", false, LISTS),
-	FIGURE("fair_stream_64_beside_mix", false, MIX),
-	FIGURE("fair_trips_64_beside_mix", true, MIX),
+	FIGURE("fair_stream_64_beside_pings", false, MANY, PINGS),
+	FIGURE("fair_stream_64_beside_sends", false, MANY, SENDS),
+	FIGURE("fair_stream_64_beside_lists", false, MANY, LISTS),
+	FIGURE("fair_stream_64_beside_mix", false, MANY, MIX),
+	FIGURE("fair_trips_64_beside_mix", true, MANY, MIX),
+	FIGURE("fair_stream_64_beside_one_pings", false, 1, PINGS),
+	FIGURE("fair_stream_64_beside_one_sends", false, 1, SENDS),
+	FIGURE("fair_stream_64_beside_one_lists", false, 1, LISTS),
+	FIGURE("fair_trips_64_beside_one_pings", true, 1, PINGS),
 };
 
 int main(int argc, char **argv)

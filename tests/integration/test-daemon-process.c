@@ -199,22 +199,25 @@ static void sigterm_sends_out_what_waits(void **state)
 	static char big[60001];
 	struct kct_daemon d;
 	struct kct_wire w, other;
-	uint64_t ids[15];
-	uint32_t at;
+	uint64_t ids[15], heard, all;
+	uint32_t at, last;
 
 	(void)state;
 	assert_int_equal(kct_daemon_start(&d, NULL, NULL), 0);
 	kct_wire_hello(&w, d.path);
 	kct_wire_hello(&other, d.path);
+	last = kct_make(&w, "last", KCP_KIND_BUFFERED, 0, 1, KCP_ROLE_SENDER);
+	heard = kct_recv(&other, kct_open(&other, "last", KCP_ROLE_RECEIVER, 0, 0), 1, 0, KCT_WIRE_MS);
 	at = kct_make(&w, "big", KCP_KIND_BUFFERED, 0, 100, 3);
 	memset(big, 'x', 60000);
 	for (int i = 0; i < 15; i++)
 		assert_int_equal(kct_result_of(&w, kct_send(&w, at, big, 0)), KCP_OK);
 	for (int i = 0; i < 15; i++)
 		ids[i] = kct_recv(&w, at, 1, 0, 0);
-	/* more than a socket holds waits in the daemon when it is told to stop, and whoever asks
-	 * later is answered later */
-	kct_ping(&other);
+	/* more than a socket holds waits in the daemon when it is told to stop: all that was asked
+	 * for before this */
+	all = kct_send(&w, last, "that was all", 0);
+	assert_int_equal(kct_result_of(&other, heard), KCP_OK);
 	kct_wire_bye(&other);
 	assert_int_equal(kill(d.pid, SIGTERM), 0);
 	assert_int_equal(kct_daemon_wait(&d, 200), -ETIMEDOUT);
@@ -224,6 +227,7 @@ static void sigterm_sends_out_what_waits(void **state)
 		assert_int_equal(kct_result(f), KCP_OK);
 		assert_int_equal(kcp_get(&f->args, KCP_T_ELEMENTS)->len, 60004);
 	}
+	assert_int_equal(kct_result(kct_reply(&w, all)), KCP_OK);
 	kct_expect_end(&w);
 	kct_wire_cut(&w);
 	assert_int_equal(kct_daemon_wait(&d, KCT_WIRE_MS), 0);
