@@ -10,6 +10,7 @@
 #include "proto/tlv.h"
 #include "proto/values.h"
 
+#define LIST_MIN 8u      /* channels in a page, at least, however many others wait */
 #define LOOK_COST 1024u /* of looking at a channel that may be in nobody's cache */
 
 static void put_ledger(uint64_t stats[KCP_STAT_MAX + 1], const struct kc_ledger *l)
@@ -103,6 +104,8 @@ void kcd_do_chan_list(struct kcd_call *call)
 		kcd_turns_spend(turns, LOOK_COST);
 		if (!kcd_access_rights(call->session->peer, ch))
 			continue;
+		if (n >= LIST_MIN && !kcd_turns_lone(turns) && !kcd_turns_may(turns))
+			max = n; /* others wait */
 		if (n < max)
 			put_channel(buf, ch);
 		if (n == max || buf->len > room) {

@@ -4,6 +4,7 @@
  * it, counted in frames. The kernel notes who made a socket, so this needs root.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -281,11 +282,59 @@ static void test_every_turn(void **state)
 	hang_up();
 }
 
+/* A page of a list ends early where others wait: the price of one is not theirs to pay. */
+static void test_list_is_cut(void **state)
+{
+	struct talker *asks = &flood[0];
+	const struct kct_frame *f;
+	char name[16];
+	uint64_t id;
+
+	(void)state;
+	if (getuid() != 0)
+		skip();
+	talker_begin(asks, UID_A, say_list);
+	talker_begin(&meek, UID_B, say_ping);
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "cut/c%d", i);
+		talker_attach(asks, name);
+	}
+	for (int others = 0; others < 2; others++) {
+		/* alone for long enough, or not */
+		for (unsigned i = 0; i < (others ? 20 : 2 * KCD_ALONE); i++) {
+			kct_begin(&asks->w, KCP_PING);
+			kct_end(&asks->w);
+			if (others) {
+				talk(&meek);
+				listen_to(&meek);
+			}
+			for (int k = 0; k < (others ? 20 : 1); k++)
+				turn();
+			assert_int_equal(kct_next(&asks->w)->header.type, KCP_PING);
+		}
+		kct_begin(&asks->w, KCP_CHAN_LIST);
+		id = kct_end(&asks->w);
+		for (int i = 0; i < 100; i++)
+			turn();
+		f = kct_reply(&asks->w, id);
+		assert_int_equal(kct_result(f), KCP_OK);
+		assert_int_equal(kcp_num(&f->args, KCP_T_FLAGS, 0), others ? KCP_F_MORE : 0);
+	}
+	while (kcd_turns_busy(&d->turns)) {
+		turn();
+		listen_to(&meek);
+	}
+	kct_wire_cut(&asks->w);
+	kct_wire_cut(&meek.w);
+	turn();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_same_frames_same_number, begin, end),
 		cmocka_unit_test_setup_teardown(test_every_turn, begin, end),
+		cmocka_unit_test_setup_teardown(test_list_is_cut, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
