@@ -44,6 +44,9 @@
 /* CLOCK_MONOTONIC, in nanoseconds. */
 uint64_t kci_clock_now(void);
 
+/* From now on this thread's clock is *now, which the caller moves; NULL: the real one. */
+void kci_clock_set_virtual(const uint64_t *now);
+
 /* timeout_ms as the public calls mean it, from now on: < 0 is KC_NEVER, 0 is
  * now, anything else saturates at KC_NEVER (584 years) rather than wrap. */
 uint64_t kci_deadline_from_ms(long timeout_ms);

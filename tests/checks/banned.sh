@@ -5,7 +5,7 @@
 
 product='libkcoro-client proto kcorod kcoroctl examples'
 library='libkcoro-client proto'
-above_port='libkcoro-client/core libkcoro-client/ipc proto kcorod'
+above_port='libkcoro-client/core libkcoro-client/sched libkcoro-client/ipc proto kcorod'
 
 # A call that is right where it is: ./FILE:FUNCTION, with the reason. A file may be a pattern.
 allowed() {

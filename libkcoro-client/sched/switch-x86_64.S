@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * x86-64, System V ABI. A saved context, from its pointer up:
+ *
+ *	0	MXCSR, 4 bytes; x87 control word, 2 bytes
+ *	8	r15, r14, r13, r12, rbx, rbp
+ *	56	where to go on
+ *
+ * kcoro-gdb.py knows these offsets. There is no GNU property note for shadow stacks,
+ * so a linker that wants them for the whole program drops them.
+ */
+	.text
+
+	.p2align 4
+	.globl	kci_switch
+	.hidden	kci_switch
+	.type	kci_switch, @function
+kci_switch:
+	.cfi_startproc
+	endbr64
+	pushq	%rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbp, 0
+	pushq	%rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbx, 0
+	pushq	%r12
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r12, 0
+	pushq	%r13
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r13, 0
+	pushq	%r14
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r14, 0
+	pushq	%r15
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r15, 0
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	stmxcsr	(%rsp)
+	fnstcw	4(%rsp)
+	movl	(%rsp), %eax
+	movzwl	4(%rsp), %ecx
+	movq	%rsp, (%rdi)
+	/* from here on the other context's, which has the same layout */
+	movq	%rsi, %rsp
+	/* loading the control words is dear and they hardly ever differ. Bits 0 to 5 of
+	 * MXCSR are no control: they say what has happened, and belong to nobody */
+	xorl	(%rsp), %eax
+	testl	$0xffc0, %eax
+	jne	3f
+1:	cmpw	4(%rsp), %cx
+	jne	4f
+2:	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
+	popq	%r15
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore r15
+	popq	%r14
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore r14
+	popq	%r13
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore r13
+	popq	%r12
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore r12
+	popq	%rbx
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore rbx
+	popq	%rbp
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore rbp
+	popq	%rcx
+	.cfi_adjust_cfa_offset -8
+	.cfi_register rip, rcx
+	movq	%rdx, %rax
+	/* notrack: the way back of a call has no landing mark */
+	notrack jmp *%rcx
+	.cfi_endproc
+3:	ldmxcsr	(%rsp)
+	jmp	1b
+4:	fldcw	4(%rsp)
+	jmp	2b
+	.size	kci_switch, . - kci_switch
+
+/* rdi: top, rsi: entry, which waits in rbx */
+	.p2align 4
+	.globl	kci_switch_make
+	.hidden	kci_switch_make
+	.type	kci_switch_make, @function
+kci_switch_make:
+	.cfi_startproc
+	endbr64
+	leaq	-64(%rdi), %rax
+	stmxcsr	(%rax)
+	fnstcw	4(%rax)
+	xorl	%edx, %edx
+	movq	%rdx, 8(%rax)
+	movq	%rdx, 16(%rax)
+	movq	%rdx, 24(%rax)
+	movq	%rdx, 32(%rax)
+	movq	%rsi, 40(%rax)
+	movq	%rdx, 48(%rax)
+	leaq	start(%rip), %rdx
+	movq	%rdx, 56(%rax)
+	ret
+	.cfi_endproc
+	.size	kci_switch_make, . - kci_switch_make
+
+/* The first instruction of a new context; nothing called it, and debuggers are told so. */
+	.p2align 4
+	.type	start, @function
+start:
+	.cfi_startproc
+	.cfi_undefined rip
+	movq	%rax, %rdi
+	call	*%rbx
+	ud2
+	.cfi_endproc
+	.size	start, . - start
+
+	.p2align 4
+	.globl	kci_switch_usable
+	.hidden	kci_switch_usable
+	.type	kci_switch_usable, @function
+kci_switch_usable:
+	.cfi_startproc
+	endbr64
+	/* the shadow stack's pointer; an instruction without effect where there is none */
+	xorl	%eax, %eax
+	rdsspq	%rax
+	testq	%rax, %rax
+	sete	%al
+	movzbl	%al, %eax
+	ret
+	.cfi_endproc
+	.size	kci_switch_usable, . - kci_switch_usable
+
+	.section .note.GNU-stack, "", @progbits
