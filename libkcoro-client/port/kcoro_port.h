@@ -142,6 +142,15 @@ void kci_alloc_set_hook(kci_alloc_hook_fn hook);
  * means they came through a fork. Costs two loads. */
 uint64_t kci_process_id(void);
 
+/* kci_process_id() == id, for an id that this process or an ancestor got from there. */
+extern _Atomic(_Atomic uint64_t *) kci_process_page;
+static inline bool kci_process_is(uint64_t id)
+{
+	_Atomic uint64_t *page = atomic_load_explicit(&kci_process_page, memory_order_acquire);
+
+	return atomic_load_explicit(page, memory_order_relaxed) == id;
+}
+
 /* ---- random -------------------------------------------------------------- */
 
 /* n bytes from the kernel. 0, or a negated errno. */

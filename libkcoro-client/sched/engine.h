@@ -59,6 +59,7 @@ struct kc_coro {
 	_Atomic uintptr_t end;
 	long result;
 	bool broken; /* it wrote below its stack */
+	bool canary; /* it may have: nothing else stops it */
 	struct kci_stack stack;
 	struct kci_timer timer;
 	struct kci_fiber fiber;
@@ -75,6 +76,8 @@ struct kci_counts {
 struct kci_worker {
 	/* what every switch touches */
 	struct kc_sched *sched;
+	uint64_t process;
+	bool shared, deterministic; /* the scheduler's */
 	struct kc_coro *current; /* NULL: on the origin */
 	void *origin;		 /* its context while a coroutine runs */
 	struct kc_coro *left;	 /* who was left just now, and why */
@@ -87,7 +90,6 @@ struct kci_worker {
 	_Atomic(struct kc_coro *) slot;
 	struct kc_coro *cache; /* free ones */
 	unsigned n_cache;
-	uint64_t process;
 	struct kci_counts counts;
 	struct kci_fiber fiber; /* the origin's */
 
@@ -164,7 +166,19 @@ struct kc_sched {
 
 /* ---- run.c ---------------------------------------------------------------- */
 
-/* This thread's worker; NULL on others and in a forked child. */
+extern _Thread_local struct kci_worker *kci_worker_here
+	__attribute__((visibility("hidden"), tls_model("initial-exec")));
+
+/* This thread's worker; NULL on others, and in a forked child, which has this thread's
+ * variables but no worker. Inline only for the beginning of a function that no other is
+ * part of: after a switch the compiler may still have the address of the variable of the
+ * thread it came from. kci_worker_self() may be called anywhere. */
+static inline struct kci_worker *kci_worker_first(void)
+{
+	struct kci_worker *w = kci_worker_here;
+
+	return w && kci_process_is(w->process) ? w : NULL;
+}
 struct kci_worker *kci_worker_self(void);
 /* Make it this thread's (NULL: none any more). Returns which one was. */
 struct kci_worker *kci_worker_set(struct kci_worker *w);

@@ -11,21 +11,24 @@
 #include "libkcoro-client/sched/switch.h"
 
 /* initial-exec: one word, read with one instruction, also in a library loaded late */
-static _Thread_local struct kci_worker *self_worker __attribute__((tls_model("initial-exec")));
+_Thread_local struct kci_worker *kci_worker_here;
 
 struct kci_worker *__attribute__((noinline)) kci_worker_self(void)
 {
-	struct kci_worker *w = self_worker;
+	return kci_worker_first();
+}
 
-	/* a child has this thread's variables but none of the other workers */
-	return w && w->process == kci_process_id() ? w : NULL;
+/* The same in a child as well. */
+static struct kci_worker *__attribute__((noinline)) worker_get(void)
+{
+	return kci_worker_here;
 }
 
 struct kci_worker *__attribute__((noinline)) kci_worker_set(struct kci_worker *w)
 {
-	struct kci_worker *old = self_worker;
+	struct kci_worker *old = kci_worker_here;
 
-	self_worker = w;
+	kci_worker_here = w;
 	return old;
 }
 
@@ -56,7 +59,7 @@ static void __attribute__((noinline)) ring_spill(struct kci_worker *w, struct kc
 	kci_global_push(w->sched, first, co, n + 1);
 }
 
-void kci_ring_push(struct kci_worker *w, struct kc_coro *co)
+static inline void ring_push(struct kci_worker *w, struct kc_coro *co)
 {
 	uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
 	uint32_t head = atomic_load_explicit(&w->head, memory_order_acquire);
@@ -67,6 +70,11 @@ void kci_ring_push(struct kci_worker *w, struct kc_coro *co)
 	}
 	atomic_store_explicit(&w->ring[tail % KCI_RING], co, memory_order_relaxed);
 	atomic_store_explicit(&w->tail, tail + 1, memory_order_release);
+}
+
+void kci_ring_push(struct kci_worker *w, struct kc_coro *co)
+{
+	ring_push(w, co);
 }
 
 /* splitmix64 */
@@ -91,16 +99,16 @@ static void ring_shuffle(struct kci_worker *w, uint32_t head, uint32_t n)
 	atomic_store_explicit(&w->ring[head % KCI_RING], co, memory_order_relaxed);
 }
 
-struct kc_coro *kci_ring_pop(struct kci_worker *w)
+static inline struct kc_coro *ring_pop(struct kci_worker *w)
 {
 	uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
 	uint32_t head = atomic_load_explicit(&w->head, memory_order_acquire);
 	struct kc_coro *co;
 
-	if (!w->sched->shared) {
+	if (!w->shared) {
 		if (head == tail)
 			return NULL;
-		if (w->sched->deterministic)
+		if (w->deterministic)
 			ring_shuffle(w, head, tail - head);
 		co = atomic_load_explicit(&w->ring[head % KCI_RING], memory_order_relaxed);
 		atomic_store_explicit(&w->head, head + 1, memory_order_relaxed);
@@ -114,6 +122,11 @@ struct kc_coro *kci_ring_pop(struct kci_worker *w)
 							memory_order_acq_rel,
 							memory_order_acquire));
 	return co;
+}
+
+struct kc_coro *kci_ring_pop(struct kci_worker *w)
+{
+	return ring_pop(w);
 }
 
 struct kc_coro *kci_ring_steal(struct kci_worker *w, struct kci_worker *from)
@@ -196,9 +209,9 @@ struct kc_coro *kci_global_take(struct kci_worker *w)
 
 /* ---- ready ------------------------------------------------------------------ */
 
-void kci_coro_ready(struct kc_coro *co)
+void __attribute__((noinline)) kci_coro_ready(struct kc_coro *co)
 {
-	struct kci_worker *w = kci_worker_self();
+	struct kci_worker *w = kci_worker_first();
 	struct kc_sched *s = co->sched;
 	struct kc_coro *old;
 
@@ -207,13 +220,13 @@ void kci_coro_ready(struct kc_coro *co)
 		kci_notify_outside(s);
 		return;
 	}
-	if (s->deterministic || !w->current) {
+	if (w->deterministic || !w->current) {
 		/* woken by a deadline or a descriptor: nobody's partner */
 		kci_ring_push(w, co);
 		kci_notify(s);
 		return;
 	}
-	if (!s->shared) {
+	if (!w->shared) {
 		old = atomic_load_explicit(&w->slot, memory_order_relaxed);
 		atomic_store_explicit(&w->slot, co, memory_order_relaxed);
 	} else {
@@ -227,20 +240,20 @@ void kci_coro_ready(struct kc_coro *co)
 	}
 }
 
-static struct kc_coro *slot_take(struct kci_worker *w)
+static inline struct kc_coro *slot_take(struct kci_worker *w)
 {
 	struct kc_coro *co = atomic_load_explicit(&w->slot, memory_order_relaxed);
 
 	if (!co)
 		return NULL;
-	if (!w->sched->shared)
+	if (!w->shared)
 		atomic_store_explicit(&w->slot, NULL, memory_order_relaxed);
 	else
 		co = atomic_exchange_explicit(&w->slot, NULL, memory_order_acq_rel);
 	return co;
 }
 
-struct kc_coro *kci_worker_next(struct kci_worker *w)
+static inline struct kc_coro *next_ready(struct kci_worker *w)
 {
 	struct kc_coro *co = slot_take(w);
 
@@ -250,10 +263,15 @@ struct kc_coro *kci_worker_next(struct kci_worker *w)
 			return co;
 		}
 		/* partners that have had their share go behind the others */
-		kci_ring_push(w, co);
+		ring_push(w, co);
 	}
 	w->handoffs = 0;
-	return kci_ring_pop(w);
+	return ring_pop(w);
+}
+
+struct kc_coro *kci_worker_next(struct kci_worker *w)
+{
+	return next_ready(w);
 }
 
 /* ---- switching -------------------------------------------------------------- */
@@ -268,7 +286,7 @@ static inline void arrive(struct kci_worker *w)
 		return;
 	w->left = NULL;
 	if (w->why == KCI_LEAVE_YIELD) {
-		kci_ring_push(w, left);
+		ring_push(w, left);
 		kci_notify_slot(w->sched);
 		return;
 	}
@@ -310,13 +328,13 @@ static inline struct kc_coro *next_within_budget(struct kci_worker *w)
 	if (w->budget == 0)
 		return NULL;
 	w->budget--;
-	return kci_worker_next(w);
+	return next_ready(w);
 }
 
 void __attribute__((noinline))
 kci_coro_park(struct kc_coro *self, _Atomic uint32_t *flags, uint32_t mask)
 {
-	struct kci_worker *w = kci_worker_self();
+	struct kci_worker *w = kci_worker_first();
 
 	w->flags = flags;
 	w->mask = mask;
@@ -325,7 +343,7 @@ kci_coro_park(struct kc_coro *self, _Atomic uint32_t *flags, uint32_t mask)
 
 void __attribute__((noinline)) kc_yield(void)
 {
-	struct kci_worker *w = kci_worker_self();
+	struct kci_worker *w = kci_worker_first();
 	struct kc_coro *next;
 
 	if (!w || !w->current)
@@ -345,9 +363,8 @@ void kci_coro_main(void *worker)
 	kci_fiber_enter(&co->fiber, &w->fiber, w->left == NULL);
 	arrive(w);
 	co->result = co->fn(co->arg);
-	w = kci_worker_set(NULL);
-	(void)kci_worker_set(w);
-	if (w->process != kci_process_id())
+	w = worker_get();
+	if (!kci_process_is(w->process))
 		/* a forked child: there is nothing to go on with but the thread's end */
 		leave(w, co, NULL, KCI_LEAVE_YIELD);
 	leave(w, co, next_within_budget(w), KCI_LEAVE_END);
@@ -363,9 +380,9 @@ void kci_worker_enter(struct kci_worker *w, struct kc_coro *co)
 	arrive(w);
 }
 
-struct kc_coro *kci_coro_current(void)
+struct kc_coro *__attribute__((noinline)) kci_coro_current(void)
 {
-	struct kci_worker *w = kci_worker_self();
+	struct kci_worker *w = kci_worker_first();
 
 	return w ? w->current : NULL;
 }

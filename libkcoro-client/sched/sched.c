@@ -67,6 +67,8 @@ static void worker_init(struct kc_sched *s, unsigned index)
 
 	w->sched = s;
 	w->process = s->process;
+	w->shared = s->shared;
+	w->deterministic = s->deterministic;
 	w->index = index;
 	w->span = 64;
 	w->random = index;

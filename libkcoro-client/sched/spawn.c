@@ -25,6 +25,7 @@ static struct kc_coro *coro_place(struct kc_sched *s, struct kci_stack stack)
 
 	co->sched = s;
 	co->stack = stack;
+	co->canary = stack.slab->canary >> stack.index & 1;
 	return co;
 }
 
@@ -110,22 +111,25 @@ void kci_cache_flush(struct kci_worker *w)
 	w->n_cache = 0;
 }
 
-int kc_spawn(kc_coro_t **ret, kc_sched_t *sched, kc_coro_fn fn, void *arg)
+int __attribute__((noinline)) kc_spawn(kc_coro_t **ret, kc_sched_t *sched, kc_coro_fn fn, void *arg)
 {
-	struct kci_worker *w = kci_worker_self();
+	struct kci_worker *w = kci_worker_first();
 	struct kc_coro *co;
-	int r = 0;
 
 	if (!fn)
 		return (int)kci_result(KC_EINVAL);
-	if (!sched)
-		r = w ? (sched = w->sched, 0) : kci_sched_here(&sched);
-	if (r < 0)
-		return (int)kci_result(r);
-	if (sched->process != kci_process_id())
-		return (int)kci_result(KC_EFORKED);
-	if (w && w->sched != sched)
+	if (!sched && w) {
+		sched = w->sched;
+	} else if (!sched) {
+		int r = kci_sched_here(&sched);
+
+		if (r < 0)
+			return (int)kci_result(r);
+	} else if (!w || w->sched != sched) {
 		w = NULL;
+		if (sched->process != kci_process_id())
+			return (int)kci_result(KC_EFORKED);
+	}
 	co = coro_get(sched, w);
 	if (!co && sched->stacks.n_used >= sched->stacks.max)
 		return (int)kci_result(kci_fail(KC_EDQUOT, "the scheduler has %zu coroutines, "
@@ -160,7 +164,7 @@ void kci_coro_ended(struct kci_worker *w, struct kc_coro *co)
 {
 	uintptr_t end;
 
-	if (!kci_stack_intact(&co->sched->stacks, co->stack)) {
+	if (co->canary && !kci_stack_intact(&co->sched->stacks, co->stack)) {
 		co->broken = true;
 		kci_count(&w->counts.overflows, 1);
 	}
@@ -176,7 +180,7 @@ void kci_coro_ended(struct kci_worker *w, struct kc_coro *co)
 }
 
 /* It is over and the handle is the caller's alone. */
-static int take_result(struct kc_coro *co, long *ret_result)
+static int take_result(struct kci_worker *w, struct kc_coro *co, long *ret_result)
 {
 	int r = 0;
 
@@ -185,27 +189,29 @@ static int take_result(struct kc_coro *co, long *ret_result)
 	if (co->broken)
 		r = kci_fail(KC_EBROKEN, "the coroutine wrote below its stack of %zu bytes",
 			     co->sched->stacks.size);
-	coro_free(kci_worker_self(), co);
+	coro_free(w, co);
 	return (int)kci_result(r);
 }
 
-int kc_join_c(kc_coro_t *coro, long *ret_result, long timeout_ms, kc_cancel_t *token)
+int __attribute__((noinline)) kc_join_c(kc_coro_t *coro, long *ret_result, long timeout_ms, kc_cancel_t *token)
 {
+	struct kci_worker *w = kci_worker_first();
 	struct kci_waiter waiter;
 	uintptr_t end;
 	int r;
 
-	if (!coro || coro == kci_coro_current())
-		return (int)kci_result(coro ? kci_fail(KC_EINVAL, "a coroutine cannot join itself")
-					    : KC_EINVAL);
-	if (coro->sched->process != kci_process_id())
+	if (!coro)
+		return (int)kci_result(KC_EINVAL);
+	if (w && w->current == coro)
+		return (int)kci_result(kci_fail(KC_EINVAL, "a coroutine cannot join itself"));
+	if (!(w && w->sched == coro->sched) && coro->sched->process != kci_process_id())
 		return (int)kci_result(KC_EFORKED);
-	r = kci_cancel_check(token);
+	r = token ? kci_cancel_check(token) : 0;
 	if (r < 0)
 		return (int)kci_result(r);
 	end = atomic_load_explicit(&coro->end, memory_order_acquire);
 	if (end == KCI_END_OVER)
-		return take_result(coro, ret_result);
+		return take_result(w, coro, ret_result);
 	if (timeout_ms == 0)
 		return (int)kci_result(KC_EAGAIN);
 	kci_waiter_init(&waiter);
@@ -213,7 +219,7 @@ int kc_join_c(kc_coro_t *coro, long *ret_result, long timeout_ms, kc_cancel_t *t
 	if (!atomic_compare_exchange_strong_explicit(&coro->end, &end, (uintptr_t)&waiter,
 						     memory_order_acq_rel, memory_order_acquire)) {
 		if (end == KCI_END_OVER)
-			return take_result(coro, ret_result);
+			return take_result(w, coro, ret_result);
 		return (int)kci_result(
 			kci_fail(KC_EINVAL, "somebody joins the coroutine already"));
 	}
@@ -227,7 +233,7 @@ int kc_join_c(kc_coro_t *coro, long *ret_result, long timeout_ms, kc_cancel_t *t
 		/* it ended while this one woke up: that wins, and the unpark is on its way */
 		kci_waiter_await(&waiter);
 	}
-	return take_result(coro, ret_result);
+	return take_result(kci_worker_self(), coro, ret_result);
 }
 
 int kc_join(kc_coro_t *coro, long *ret_result, long timeout_ms)

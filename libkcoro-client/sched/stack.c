@@ -201,7 +201,5 @@ bool kci_stack_intact(const struct kci_stack_pool *pool, struct kci_stack s)
 {
 	static const char untouched[CANARY_BYTES];
 
-	if (!(s.slab->canary & (UINT64_C(1) << s.index)))
-		return true;
 	return memcmp(kci_stack_bottom(pool, s) - CANARY_BYTES, untouched, CANARY_BYTES) == 0;
 }

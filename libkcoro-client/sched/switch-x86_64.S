@@ -40,19 +40,14 @@ kci_switch:
 	.cfi_adjust_cfa_offset 8
 	stmxcsr	(%rsp)
 	fnstcw	4(%rsp)
-	movl	(%rsp), %eax
-	movzwl	4(%rsp), %ecx
 	movq	%rsp, (%rdi)
-	/* from here on the other context's, which has the same layout */
+	/* from here on the other context's, which has the same layout. To load the control
+	 * words costs less than to find out that they are the same: storing MXCSR is what
+	 * takes the time, and a comparison would wait for it */
 	movq	%rsi, %rsp
-	/* loading the control words is dear and they hardly ever differ. Bits 0 to 5 of
-	 * MXCSR are no control: they say what has happened, and belong to nobody */
-	xorl	(%rsp), %eax
-	testl	$0xffc0, %eax
-	jne	3f
-1:	cmpw	4(%rsp), %cx
-	jne	4f
-2:	addq	$8, %rsp
+	ldmxcsr	(%rsp)
+	fldcw	4(%rsp)
+	addq	$8, %rsp
 	.cfi_adjust_cfa_offset -8
 	popq	%r15
 	.cfi_adjust_cfa_offset -8
@@ -79,10 +74,6 @@ kci_switch:
 	/* notrack: the way back of a call has no landing mark */
 	notrack jmp *%rcx
 	.cfi_endproc
-3:	ldmxcsr	(%rsp)
-	jmp	1b
-4:	fldcw	4(%rsp)
-	jmp	2b
 	.size	kci_switch, . - kci_switch
 
 /* rdi: top, rsi: entry, which waits in rbx */

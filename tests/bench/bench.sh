@@ -15,7 +15,7 @@ form() {
 		function number(x) { return x ~ /^[0-9.]+(e[+-][0-9]+)?$/ && x + 0 > 0 }
 		NF != 8 { print "line " NR " has " NF " columns: " $0; next }
 		$1 != names[NR] { print "line " NR " is " $1 ", not " names[NR] }
-		$5 !~ /^(ns|1\/s|calls)$/ { print $1 ": unit " $5 }
+		$5 !~ /^(ns|1\/s|calls|bytes)$/ { print $1 ": unit " $5 }
 		$6 !~ /^[a-z_]+$/ { print $1 ": reference " $6 }
 		$8 !~ /^(one-cpu|smt|near|far|-)$/ { print $1 ": class " $8 }
 		# where system calls cannot be counted a figure says so; all others are numbers
@@ -56,6 +56,7 @@ refuses() {
 clean "bench_socket" bench bench_socket '' socket_rtt_64 socket_stream_64_touch socket_stream_4k_touch \
 	socket_stream_64k_touch socket_stream_1m_touch socket_4x4_64_touch socket_single_64 \
 	socket_syscalls_per_element socket_daemon_syscalls_per_rtt
+clean "bench_coro" bench bench_coro '' switch switch_integer yield spawn_join_1000 parked_bytes_100k
 clean "bench_latency" bench bench_latency '' thread_rendezvous_rtt_block socket_rendezvous_rtt_64
 clean "bench_throughput" bench bench_throughput '' thread_1x1_8 thread_1x1_64_touch thread_4x4_8 \
 	thread_4x4_64_touch socket_1x1_single_8 socket_1x1_single_64_touch socket_4x4_single_8 \
