@@ -51,8 +51,9 @@ struct kci_timer {
 
 /* At the top of its own stack, so that a parked coroutine costs one page. */
 struct kc_coro {
+	/* one cache line: all that a coroutine without waits needs */
 	void *sp;	      /* its context while it is away */
-	struct kc_coro *next; /* in the global queue, or in a cache of free ones */
+	struct kc_coro *next; /* in the global queue */
 	struct kc_sched *sched;
 	kc_coro_fn fn;
 	void *arg;
@@ -60,6 +61,8 @@ struct kc_coro {
 	long result;
 	bool broken; /* it wrote below its stack */
 	bool canary; /* it may have: nothing else stops it */
+	bool named;  /* name holds something */
+
 	struct kci_stack stack;
 	struct kci_timer timer;
 	struct kci_fiber fiber;
@@ -78,6 +81,7 @@ struct kci_worker {
 	struct kc_sched *sched;
 	uint64_t process;
 	bool shared, deterministic; /* the scheduler's */
+	bool ending;		    /* somebody's end is being told */
 	struct kc_coro *current; /* NULL: on the origin */
 	void *origin;		 /* its context while a coroutine runs */
 	struct kc_coro *left;	 /* who was left just now, and why */
@@ -88,7 +92,6 @@ struct kci_worker {
 	unsigned span;		 /* what budget begins with */
 	unsigned handoffs;	 /* in a row */
 	_Atomic(struct kc_coro *) slot;
-	struct kc_coro *cache; /* free ones */
 	unsigned n_cache;
 	struct kci_counts counts;
 	struct kci_fiber fiber; /* the origin's */
@@ -97,6 +100,9 @@ struct kci_worker {
 	_Atomic uint32_t head __attribute__((aligned(64)));
 	_Atomic uint32_t tail __attribute__((aligned(64)));
 	_Atomic(struct kc_coro *) ring[KCI_RING];
+
+	/* free ones; an array, so that the next is known before the last is in the cache */
+	struct kc_coro *cache[KCI_CACHE_MOST];
 
 	/* idle.c */
 	_Atomic uint32_t bell __attribute__((aligned(64)));

@@ -53,7 +53,7 @@ static void report(const struct kc_coro *co)
 	struct line l = { .n = 0 };
 
 	add(&l, "kcoro: stack overflow: coroutine \"");
-	add(&l, co->name);
+	add(&l, co->named ? co->name : "");
 	add(&l, "\" has used up its stack of ");
 	add_number(&l, co->sched->stacks.size);
 	add(&l, " bytes (kc_sched_options.stack_size)\n");

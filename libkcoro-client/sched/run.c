@@ -226,6 +226,12 @@ void __attribute__((noinline)) kci_coro_ready(struct kc_coro *co)
 		kci_notify(s);
 		return;
 	}
+	if (w->ending) {
+		/* who joins one of many had better find the others over as well */
+		kci_ring_push(w, co);
+		kci_notify_slot(s);
+		return;
+	}
 	if (!w->shared) {
 		old = atomic_load_explicit(&w->slot, memory_order_relaxed);
 		atomic_store_explicit(&w->slot, co, memory_order_relaxed);
@@ -315,11 +321,23 @@ static inline void leave(struct kci_worker *w, struct kc_coro *co, struct kc_cor
 	w->why = why;
 	w->current = next;
 	kci_count(&w->counts.switches, next != NULL);
-	kci_fiber_leave(&co->fiber, next ? &next->fiber : &w->fiber, why == KCI_LEAVE_END);
+	kci_fiber_leave(&co->fiber, next ? &next->fiber : &w->fiber, 0);
 	w = kci_switch(&co->sp, next ? next->sp : w->origin, w);
 	/* back again, perhaps on another thread */
 	kci_fiber_enter(&co->fiber, &w->fiber, w->left == NULL);
 	arrive(w);
+}
+
+/* The same for one that has ended. */
+static inline __attribute__((noreturn)) void end(struct kci_worker *w, struct kc_coro *co,
+						 struct kc_coro *next)
+{
+	w->left = co;
+	w->why = KCI_LEAVE_END;
+	w->current = next;
+	kci_count(&w->counts.switches, next != NULL);
+	kci_fiber_leave(&co->fiber, next ? &next->fiber : &w->fiber, 1);
+	kci_switch_end(next ? next->sp : w->origin, w);
 }
 
 /* What to leave for: NULL, the origin, when its turn has come. */
@@ -367,7 +385,7 @@ void kci_coro_main(void *worker)
 	if (!kci_process_is(w->process))
 		/* a forked child: there is nothing to go on with but the thread's end */
 		leave(w, co, NULL, KCI_LEAVE_YIELD);
-	leave(w, co, next_within_budget(w), KCI_LEAVE_END);
+	end(w, co, next_within_budget(w));
 }
 
 void kci_worker_enter(struct kci_worker *w, struct kc_coro *co)

@@ -17,98 +17,76 @@
 #define BATCH 32u
 
 /* Tops at the same place of every page would meet in the same lines of the first
- * cache; eight places 128 bytes apart keep to one page all the same. */
+ * cache; sixteen places 128 bytes apart leave half of the page to frames. */
 static struct kc_coro *coro_place(struct kc_sched *s, struct kci_stack stack)
 {
-	uintptr_t top = (uintptr_t)kci_stack_top(&s->stacks, stack) - stack.index % 8 * 128;
+	uintptr_t top = (uintptr_t)kci_stack_top(&s->stacks, stack) - stack.index % 16 * 128;
 	struct kc_coro *co = (struct kc_coro *)((top - sizeof(struct kc_coro)) & ~(uintptr_t)63);
 
 	co->sched = s;
 	co->stack = stack;
 	co->canary = stack.slab->canary >> stack.index & 1;
+	co->timer.flags = NULL;
 	return co;
 }
 
-/* Free ones from the pool, at most n; linked by next. */
-static struct kc_coro *coros_take(struct kc_sched *s, unsigned n, unsigned *ret_n)
+/* Free ones from the pool, at most n. Returns how many. */
+static unsigned coros_take(struct kc_sched *s, struct kc_coro **ret, unsigned n)
 {
 	struct kci_stack stacks[BATCH];
-	struct kc_coro *list = NULL;
 
 	n = kci_stack_take(&s->stacks, stacks, n < BATCH ? n : BATCH);
-	for (unsigned i = n; i-- > 0;) {
-		struct kc_coro *co = coro_place(s, stacks[i]);
-
-		co->next = list;
-		list = co;
-	}
-	*ret_n = n;
-	return list;
+	for (unsigned i = 0; i < n; i++)
+		ret[i] = coro_place(s, stacks[i]);
+	return n;
 }
 
-static void coros_give(struct kc_sched *s, struct kc_coro *list)
+/* At most BATCH. */
+static void coros_give(struct kc_sched *s, struct kc_coro *const *coros, unsigned n)
 {
 	struct kci_stack stacks[BATCH];
-	unsigned n = 0;
 
-	while (list) {
-		stacks[n++] = list->stack;
-		list = list->next; /* before its memory goes */
-		if (n == BATCH || !list) {
-			kci_stack_give(&s->stacks, stacks, n);
-			n = 0;
-		}
-	}
+	for (unsigned i = 0; i < n; i++)
+		stacks[i] = coros[i]->stack; /* before its memory goes */
+	kci_stack_give(&s->stacks, stacks, n);
 }
 
 static struct kc_coro *coro_get(struct kc_sched *s, struct kci_worker *w)
 {
 	struct kc_coro *co;
-	unsigned n;
 
 	if (!w)
-		return coros_take(s, 1, &n);
-	if (!w->cache)
-		w->cache = coros_take(s, BATCH, &w->n_cache);
-	co = w->cache;
-	if (co) {
-		w->cache = co->next;
-		w->n_cache--;
-	}
-	return co;
+		return coros_take(s, &co, 1) ? co : NULL;
+	if (w->n_cache == 0)
+		w->n_cache = coros_take(s, w->cache, BATCH);
+	return w->n_cache > 0 ? w->cache[--w->n_cache] : NULL;
 }
 
 /* Nobody runs on it, and nobody has its handle. w: the worker that this thread is, or NULL. */
-static void coro_free(struct kci_worker *w, struct kc_coro *co)
+static inline void coro_free(struct kci_worker *w, struct kc_coro *co)
 {
 	struct kc_sched *s = co->sched;
 
 	kci_fiber_done(&co->fiber);
 	if (!w || w->sched != s) {
-		co->next = NULL;
-		coros_give(s, co);
+		coros_give(s, &co, 1);
 		return;
 	}
-	co->next = w->cache;
-	w->cache = co;
-	if (++w->n_cache > s->cache_max) {
-		struct kc_coro *last = co;
-		unsigned n = BATCH;
-
-		/* the last freed are the warmest: those stay in the cache */
-		for (unsigned i = 0; i < s->cache_max - n; i++)
-			last = last->next;
-		co = last->next;
-		last->next = NULL;
-		w->n_cache = s->cache_max - n + 1;
-		coros_give(s, co);
+	if (w->n_cache == s->cache_max) {
+		w->n_cache -= BATCH;
+		coros_give(s, w->cache + w->n_cache, BATCH);
 	}
+	w->cache[w->n_cache++] = co;
 }
 
 void kci_cache_flush(struct kci_worker *w)
 {
-	coros_give(w->sched, KC_STEAL(w->cache));
-	w->n_cache = 0;
+	while (w->n_cache > 0) {
+		unsigned n = w->n_cache < BATCH ? w->n_cache : BATCH;
+
+		w->n_cache -= n;
+		coros_give(w->sched, w->cache + w->n_cache, n);
+	}
 }
 
 int __attribute__((noinline)) kc_spawn(kc_coro_t **ret, kc_sched_t *sched, kc_coro_fn fn, void *arg)
@@ -141,8 +119,7 @@ int __attribute__((noinline)) kc_spawn(kc_coro_t **ret, kc_sched_t *sched, kc_co
 	atomic_store_explicit(&co->end, ret ? KCI_END_OPEN : KCI_END_DETACHED,
 			      memory_order_relaxed);
 	co->broken = false;
-	co->timer.flags = NULL;
-	co->name[0] = '\0';
+	co->named = false;
 	co->sp = kci_switch_make(co, kci_coro_main);
 	kci_fiber_make(&co->fiber, kci_stack_bottom(&sched->stacks, co->stack),
 		       (size_t)((char *)co - kci_stack_bottom(&sched->stacks, co->stack)));
@@ -173,14 +150,17 @@ void kci_coro_ended(struct kci_worker *w, struct kc_coro *co)
 			      atomic_load_explicit(&w->counts.ended, memory_order_relaxed) + 1,
 			      memory_order_release);
 	end = atomic_exchange_explicit(&co->end, KCI_END_OVER, memory_order_acq_rel);
-	if (end == KCI_END_DETACHED)
+	if (end == KCI_END_DETACHED) {
 		coro_free(w, co);
-	else if (end != KCI_END_OPEN)
+	} else if (end != KCI_END_OPEN) {
+		w->ending = true;
 		kci_waiter_unpark((struct kci_waiter *)end);
+		w->ending = false;
+	}
 }
 
 /* It is over and the handle is the caller's alone. */
-static int take_result(struct kci_worker *w, struct kc_coro *co, long *ret_result)
+static inline int take_result(struct kci_worker *w, struct kc_coro *co, long *ret_result)
 {
 	int r = 0;
 
@@ -271,13 +251,14 @@ void kc_coro_set_name(const char *name)
 	if (n > 0)
 		memcpy(co->name, name, n);
 	co->name[n] = '\0';
+	co->named = n > 0;
 }
 
 const char *kc_coro_name(void)
 {
 	struct kc_coro *co = kci_coro_current();
 
-	return co ? co->name : "";
+	return co && co->named ? co->name : "";
 }
 
 int kc_sleep_ms_c(long ms, kc_cancel_t *token)

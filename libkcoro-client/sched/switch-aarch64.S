@@ -3,7 +3,7 @@
  * AArch64, AAPCS64. A saved context, from its pointer up:
  *
  *	0	FPCR, 8 bytes; nothing, 8 bytes
- *	16	x19 to x30 in pairs; x30 is where to go on
+ *	16	x19 to x29, and where to go on
  *	112	d8 to d15 in pairs
  *
  * kcoro-gdb.py knows these offsets. There is no GNU property note, so branch targets
@@ -13,11 +13,14 @@
 	.text
 
 	.p2align 4
-	.globl	kci_switch
-	.hidden	kci_switch
-	.type	kci_switch, %function
-kci_switch:
+/* x0: where the pointer of this context goes, x1: the other's, x2: what to pass, x9: where to
+ * go on */
+	.globl	kci_switch_jump
+	.hidden	kci_switch_jump
+	.type	kci_switch_jump, %function
+kci_switch_jump:
 	.cfi_startproc
+	.cfi_register x30, x9
 	sub	sp, sp, #176
 	.cfi_def_cfa_offset 176
 	stp	x19, x20, [sp, #16]
@@ -25,7 +28,7 @@ kci_switch:
 	stp	x23, x24, [sp, #48]
 	stp	x25, x26, [sp, #64]
 	stp	x27, x28, [sp, #80]
-	stp	x29, x30, [sp, #96]
+	stp	x29, x9, [sp, #96]
 	stp	d8, d9, [sp, #112]
 	stp	d10, d11, [sp, #128]
 	stp	d12, d13, [sp, #144]
@@ -47,7 +50,7 @@ kci_switch:
 	mov	x4, sp
 	str	x4, [x0]
 	/* from here on the other context's, which has the same layout */
-	mov	sp, x1
+enter:	mov	sp, x1
 	ldr	x4, [sp]
 	cmp	x3, x4
 	b.ne	2f
@@ -56,7 +59,7 @@ kci_switch:
 	ldp	x23, x24, [sp, #48]
 	ldp	x25, x26, [sp, #64]
 	ldp	x27, x28, [sp, #80]
-	ldp	x29, x30, [sp, #96]
+	ldp	x29, x16, [sp, #96]
 	ldp	d8, d9, [sp, #112]
 	ldp	d10, d11, [sp, #128]
 	ldp	d12, d13, [sp, #144]
@@ -64,14 +67,30 @@ kci_switch:
 	add	sp, sp, #176
 	.cfi_def_cfa_offset 0
 	mov	x0, x2
-	mov	x16, x30
+	mov	x30, xzr
 	br	x16
 2:	msr	fpcr, x4
 	b	1b
 	.cfi_endproc
-	.size	kci_switch, . - kci_switch
+	.size	kci_switch_jump, . - kci_switch_jump
 
-/* x0: top, x1: entry, which waits in x19 */
+/* x0: the other's pointer, x1: what to pass */
+	.p2align 4
+	.globl	kci_switch_end
+	.hidden	kci_switch_end
+	.type	kci_switch_end, %function
+kci_switch_end:
+	.cfi_startproc
+	.cfi_undefined x30
+	mov	x2, x1
+	mov	x1, x0
+	mrs	x3, fpcr
+	b	enter
+	.cfi_endproc
+	.size	kci_switch_end, . - kci_switch_end
+
+/* x0: top, x1: entry. It begins as if it had been called from nowhere: x30 is 0, there a
+ * backtrace ends */
 	.p2align 4
 	.globl	kci_switch_make
 	.hidden	kci_switch_make
@@ -81,13 +100,12 @@ kci_switch_make:
 	sub	x0, x0, #176
 	mrs	x3, fpcr
 	stp	x3, xzr, [x0]
-	stp	x1, xzr, [x0, #16]
+	stp	xzr, xzr, [x0, #16]
 	stp	xzr, xzr, [x0, #32]
 	stp	xzr, xzr, [x0, #48]
 	stp	xzr, xzr, [x0, #64]
 	stp	xzr, xzr, [x0, #80]
-	adr	x3, start
-	stp	xzr, x3, [x0, #96]
+	stp	xzr, x1, [x0, #96]
 	stp	xzr, xzr, [x0, #112]
 	stp	xzr, xzr, [x0, #128]
 	stp	xzr, xzr, [x0, #144]
@@ -95,17 +113,6 @@ kci_switch_make:
 	ret
 	.cfi_endproc
 	.size	kci_switch_make, . - kci_switch_make
-
-/* The first instruction of a new context; nothing called it, and debuggers are told so. */
-	.p2align 4
-	.type	start, %function
-start:
-	.cfi_startproc
-	.cfi_undefined x30
-	blr	x19
-	brk	#1
-	.cfi_endproc
-	.size	start, . - start
 
 	.p2align 4
 	.globl	kci_switch_usable

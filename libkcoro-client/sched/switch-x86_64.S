@@ -12,12 +12,18 @@
 	.text
 
 	.p2align 4
-	.globl	kci_switch
-	.hidden	kci_switch
-	.type	kci_switch, @function
-kci_switch:
+/* rdi: where the pointer of this context goes, rsi: the other's, rdx: what to pass, rcx:
+ * where to go on. The caller has left its red zone alone, 128 bytes */
+	.globl	kci_switch_jump
+	.hidden	kci_switch_jump
+	.type	kci_switch_jump, @function
+kci_switch_jump:
 	.cfi_startproc
-	endbr64
+	.cfi_def_cfa rsp, 128
+	.cfi_register rip, rcx
+	pushq	%rcx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rip, 0
 	pushq	%rbp
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset rbp, 0
@@ -70,13 +76,45 @@ kci_switch:
 	popq	%rcx
 	.cfi_adjust_cfa_offset -8
 	.cfi_register rip, rcx
+	/* in rdi for one that begins */
+	movq	%rdx, %rdi
 	movq	%rdx, %rax
 	/* notrack: the way back of a call has no landing mark */
 	notrack jmp *%rcx
 	.cfi_endproc
-	.size	kci_switch, . - kci_switch
+	.size	kci_switch_jump, . - kci_switch_jump
 
-/* rdi: top, rsi: entry, which waits in rbx */
+/* rdi: the other's pointer, rsi: what to pass */
+	.p2align 4
+	.globl	kci_switch_end
+	.hidden	kci_switch_end
+	.type	kci_switch_end, @function
+kci_switch_end:
+	.cfi_startproc
+	endbr64
+	movq	%rdi, %rsp
+	.cfi_def_cfa rsp, 64 + 128
+	.cfi_offset rip, -136
+	ldmxcsr	(%rsp)
+	fldcw	4(%rsp)
+	movq	8(%rsp), %r15
+	movq	16(%rsp), %r14
+	movq	24(%rsp), %r13
+	movq	32(%rsp), %r12
+	movq	40(%rsp), %rbx
+	movq	48(%rsp), %rbp
+	movq	56(%rsp), %rcx
+	addq	$64, %rsp
+	.cfi_adjust_cfa_offset -64
+	.cfi_register rip, rcx
+	movq	%rsi, %rdi
+	movq	%rsi, %rax
+	notrack jmp *%rcx
+	.cfi_endproc
+	.size	kci_switch_end, . - kci_switch_end
+
+/* rdi: top, rsi: entry. It begins as if it had been called, with nothing above: there a
+ * backtrace ends */
 	.p2align 4
 	.globl	kci_switch_make
 	.hidden	kci_switch_make
@@ -84,7 +122,7 @@ kci_switch:
 kci_switch_make:
 	.cfi_startproc
 	endbr64
-	leaq	-64(%rdi), %rax
+	leaq	-72(%rdi), %rax
 	stmxcsr	(%rax)
 	fnstcw	4(%rax)
 	xorl	%edx, %edx
@@ -92,25 +130,13 @@ kci_switch_make:
 	movq	%rdx, 16(%rax)
 	movq	%rdx, 24(%rax)
 	movq	%rdx, 32(%rax)
-	movq	%rsi, 40(%rax)
+	movq	%rdx, 40(%rax)
 	movq	%rdx, 48(%rax)
-	leaq	start(%rip), %rdx
-	movq	%rdx, 56(%rax)
+	movq	%rsi, 56(%rax)
+	movq	%rdx, 64(%rax)
 	ret
 	.cfi_endproc
 	.size	kci_switch_make, . - kci_switch_make
-
-/* The first instruction of a new context; nothing called it, and debuggers are told so. */
-	.p2align 4
-	.type	start, @function
-start:
-	.cfi_startproc
-	.cfi_undefined rip
-	movq	%rax, %rdi
-	call	*%rbx
-	ud2
-	.cfi_endproc
-	.size	start, . - start
 
 	.p2align 4
 	.globl	kci_switch_usable
