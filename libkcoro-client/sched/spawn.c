@@ -192,7 +192,7 @@ int __attribute__((noinline)) kc_join_c(kc_coro_t *coro, long *ret_result, long 
 	end = atomic_load_explicit(&coro->end, memory_order_acquire);
 	if (end == KCI_END_OVER)
 		return take_result(w, coro, ret_result);
-	if (timeout_ms == 0)
+	if (timeout_ms == 0 && end == KCI_END_OPEN)
 		return (int)kci_result(KC_EAGAIN);
 	kci_waiter_init(&waiter);
 	end = KCI_END_OPEN;
