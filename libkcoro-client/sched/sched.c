@@ -366,9 +366,11 @@ static void run_all(struct kc_sched *s, struct kci_worker *w)
 		struct kc_coro *co;
 
 		w->budget = w->span;
+		/* those from outside are drawn from as well */
+		co = kci_global_take(w);
+		if (co)
+			kci_ring_push(w, co);
 		co = kci_worker_next(w);
-		if (!co)
-			co = kci_global_take(w);
 		if (co)
 			kci_worker_enter(w, co);
 		else if (s->timers)

@@ -200,6 +200,10 @@ void kci_stack_give(struct kci_stack_pool *pool, const struct kci_stack *stacks,
 bool kci_stack_intact(const struct kci_stack_pool *pool, struct kci_stack s)
 {
 	static const char untouched[CANARY_BYTES];
+	char *bottom = kci_stack_bottom(pool, s);
 
-	return memcmp(kci_stack_bottom(pool, s) - CANARY_BYTES, untouched, CANARY_BYTES) == 0;
+	if (memcmp(bottom - CANARY_BYTES, untouched, CANARY_BYTES) == 0)
+		return true;
+	(void)madvise(bottom - pool->page, pool->page, MADV_DONTNEED);
+	return false;
 }

@@ -84,7 +84,8 @@ static inline char *kci_stack_bottom(const struct kci_stack_pool *pool, struct k
 	return kci_stack_top(pool, s) - pool->size;
 }
 
-/* false: something was written below the bottom of a stack that has a canary. */
+/* false: something was written below the bottom of a stack that has a canary. That is told
+ * once: the page is untouched again afterwards. */
 bool kci_stack_intact(const struct kci_stack_pool *pool, struct kci_stack s);
 
 #endif
