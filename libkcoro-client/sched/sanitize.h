@@ -44,6 +44,10 @@
 #define KCI_VALGRIND_DEREGISTER(id)	 ((void)(id))
 #endif
 
+/* Always: ThreadSanitizer counts calls and returns per context, and a switch within a
+ * function of its own would return in another one. */
+#define KCI_FIBER_INLINE static inline __attribute__((always_inline))
+
 /* What one context needs for it; of a coroutine, or of the thread a worker began on. */
 struct kci_fiber {
 #if KCI_ASAN
@@ -58,7 +62,7 @@ struct kci_fiber {
 };
 
 /* A coroutine's, with its stack. */
-static inline void kci_fiber_make(struct kci_fiber *f, const void *bottom, size_t size)
+KCI_FIBER_INLINE void kci_fiber_make(struct kci_fiber *f, const void *bottom, size_t size)
 {
 #if KCI_ASAN
 	f->fake = NULL;
@@ -73,7 +77,7 @@ static inline void kci_fiber_make(struct kci_fiber *f, const void *bottom, size_
 	(void)size;
 }
 
-static inline void kci_fiber_done(struct kci_fiber *f)
+KCI_FIBER_INLINE void kci_fiber_done(struct kci_fiber *f)
 {
 #if KCI_TSAN
 	__tsan_destroy_fiber(f->tsan);
@@ -82,7 +86,7 @@ static inline void kci_fiber_done(struct kci_fiber *f)
 }
 
 /* The running thread's own: its stack becomes known at the first kci_fiber_enter(). */
-static inline void kci_fiber_adopt(struct kci_fiber *f)
+KCI_FIBER_INLINE void kci_fiber_adopt(struct kci_fiber *f)
 {
 #if KCI_TSAN
 	f->tsan = __tsan_get_current_fiber();
@@ -91,7 +95,7 @@ static inline void kci_fiber_adopt(struct kci_fiber *f)
 }
 
 /* Just before a switch; ends: from will never come back. */
-static inline void kci_fiber_leave(struct kci_fiber *from, struct kci_fiber *to, int ends)
+KCI_FIBER_INLINE void kci_fiber_leave(struct kci_fiber *from, struct kci_fiber *to, int ends)
 {
 #if KCI_ASAN
 	__sanitizer_start_switch_fiber(ends ? NULL : &from->fake, to->bottom, to->size);
@@ -105,7 +109,7 @@ static inline void kci_fiber_leave(struct kci_fiber *from, struct kci_fiber *to,
 }
 
 /* Just after one: self is running now, origin is where the worker's thread began. */
-static inline void kci_fiber_enter(struct kci_fiber *self, struct kci_fiber *origin, int from_origin)
+KCI_FIBER_INLINE void kci_fiber_enter(struct kci_fiber *self, struct kci_fiber *origin, int from_origin)
 {
 #if KCI_ASAN
 	const void *bottom;
