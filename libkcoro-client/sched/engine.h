@@ -82,9 +82,9 @@ struct kci_worker {
 	uint64_t process;
 	bool shared, deterministic; /* the scheduler's */
 	bool ending;		    /* somebody's end is being told */
-	struct kc_coro *current; /* NULL: on the origin */
-	void *origin;		 /* its context while a coroutine runs */
-	struct kc_coro *left;	 /* who was left just now, and why */
+	struct kc_coro *current;    /* NULL: on the origin */
+	void *origin;		    /* its context while a coroutine runs */
+	struct kc_coro *left;	    /* who was left just now, and why */
 	enum kci_leaving why;
 	uint32_t mask;		 /* LEAVE_PARK: what it waits for */
 	_Atomic uint32_t *flags; /* and where */
@@ -106,11 +106,11 @@ struct kci_worker {
 
 	/* idle.c */
 	_Atomic uint32_t bell __attribute__((aligned(64)));
-	struct kci_list idle;	      /* guarded by the scheduler's idle_lock */
-	bool searching;		      /* counted in the scheduler's searchers */
-	uint64_t watch;		      /* how long to watch the others next, ns */
-	uint64_t housekept;	      /* when it last looked at timers and descriptors */
-	_Atomic uint64_t entered;     /* counts.switches when a watcher last looked */
+	struct kci_list idle;	  /* guarded by the scheduler's idle_lock */
+	bool searching;		  /* counted in the scheduler's searchers */
+	uint64_t watch;		  /* how long to watch the others next, ns */
+	uint64_t housekept;	  /* when it last looked at timers and descriptors */
+	_Atomic uint64_t entered; /* counts.switches when a watcher last looked */
 	uint64_t random;
 	KC_THREAD_T thread;
 	unsigned index;
@@ -122,9 +122,9 @@ struct kci_worker {
 
 struct kc_sched {
 	uint64_t process;
-	bool own;	    /* the library's: not to be destroyed */
+	bool own; /* the library's: not to be destroyed */
 	bool deterministic;
-	bool shared;	    /* more than one worker: others may look into a ring */
+	bool shared; /* more than one worker: others may look into a ring */
 	unsigned n_workers;
 	unsigned n_started;
 	unsigned cache_max; /* of a worker's free coroutines */

@@ -44,8 +44,8 @@ struct kci_fds {
 
 static int errno_code(int err)
 {
-	return err == ENOMEM || err == EMFILE || err == ENFILE || err == ENOSPC ? KC_ENOMEM :
-										   KC_EINVAL;
+	return err == ENOMEM || err == EMFILE || err == ENFILE || err == ENOSPC ? KC_ENOMEM
+										: KC_EINVAL;
 }
 
 /* With the lock held. */
@@ -341,9 +341,9 @@ static int wait_fd(int fd, short events, long timeout_ms, kc_cancel_t *token)
 	if (events == 0 || (events & ~EVENTS))
 		return kci_fail(KC_EINVAL, "events 0x%hx: none, or unknown ones", events);
 	if (timeout_ms == 0) {
-		r = co && co->sched->deterministic ?
-			    kci_fail(KC_ENOTSUP, "descriptors are not deterministic") :
-			    thread_wait(fd, events, 0, NULL);
+		r = co && co->sched->deterministic
+			    ? kci_fail(KC_ENOTSUP, "descriptors are not deterministic")
+			    : thread_wait(fd, events, 0, NULL);
 		return r == 0 ? KC_EAGAIN : r;
 	}
 	if (co)

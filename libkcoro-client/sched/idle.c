@@ -62,8 +62,7 @@ static void ring(struct kci_worker *w)
 
 static void bell_wait(struct kci_worker *w, bool keeps, uint64_t deadline)
 {
-	bool polls = keeps &&
-		     atomic_load_explicit(&w->sched->n_fds, memory_order_acquire) > 0;
+	bool polls = keeps && atomic_load_explicit(&w->sched->n_fds, memory_order_acquire) > 0;
 	uint32_t how = polls ? POLLING : ASLEEP;
 	uint32_t bell = AWAKE;
 
@@ -123,8 +122,8 @@ static void ring_keeper(struct kc_sched *s, bool unless_polling)
 	if (atomic_load_explicit(&s->n_idle, memory_order_relaxed) == 0)
 		return;
 	KC_MUTEX_LOCK(&s->idle_lock);
-	if (s->keeper && !(unless_polling && atomic_load_explicit(&s->keeper->bell,
-								  memory_order_relaxed) == POLLING))
+	if (s->keeper && !(unless_polling &&
+			   atomic_load_explicit(&s->keeper->bell, memory_order_relaxed) == POLLING))
 		ring(s->keeper);
 	KC_MUTEX_UNLOCK(&s->idle_lock);
 }
@@ -200,8 +199,8 @@ static struct kc_coro *steal_stuck(struct kci_worker *w)
 			continue;
 		/* something waits there, so the next look comes soon */
 		w->watch = WATCH_LEAST;
-		if (entered == atomic_exchange_explicit(&from->entered, entered,
-							memory_order_relaxed))
+		if (entered ==
+		    atomic_exchange_explicit(&from->entered, entered, memory_order_relaxed))
 			co = atomic_exchange_explicit(&from->slot, NULL, memory_order_acq_rel);
 		if (co) {
 			kci_count(&w->counts.steals, 1);
@@ -279,8 +278,8 @@ static bool sleep_idle(struct kci_worker *w)
 
 	KC_MUTEX_LOCK(&s->idle_lock);
 	kci_list_append(&s->idle, &w->idle);
-	all_idle = atomic_fetch_add_explicit(&s->n_idle, 1, memory_order_seq_cst) + 1 ==
-		   s->n_workers;
+	all_idle =
+		atomic_fetch_add_explicit(&s->n_idle, 1, memory_order_seq_cst) + 1 == s->n_workers;
 	if (w->searching) {
 		w->searching = false;
 		atomic_fetch_sub_explicit(&s->searchers, 1, memory_order_seq_cst);

@@ -96,8 +96,8 @@ int kc_sched_report_overflow(void)
 	(void)sigemptyset(&act.sa_mask);
 	for (size_t i = 0; i < KC_ARRAY_SIZE(faults); i++)
 		if (sigaction(faults[i], &act, &before[i]) < 0)
-			return (int)kci_result(kci_fail(KC_ENOMEM, "sigaction: %s",
-							strerror(errno)));
+			return (int)kci_result(
+				kci_fail(KC_ENOMEM, "sigaction: %s", strerror(errno)));
 	return 0;
 }
 

@@ -144,8 +144,9 @@ struct kc_coro *kci_ring_steal(struct kci_worker *w, struct kci_worker *from)
 		if (n == 0 || n > KCI_RING)
 			return NULL; /* nothing, or head is long out of date */
 		for (uint32_t i = 0; i < n; i++) {
-			struct kc_coro *co = atomic_load_explicit(
-				&from->ring[(head + i) % KCI_RING], memory_order_relaxed);
+			struct kc_coro *co =
+				atomic_load_explicit(&from->ring[(head + i) % KCI_RING],
+						     memory_order_relaxed);
 
 			atomic_store_explicit(&w->ring[(mine + i) % KCI_RING], co,
 					      memory_order_relaxed);

@@ -109,7 +109,8 @@ KCI_FIBER_INLINE void kci_fiber_leave(struct kci_fiber *from, struct kci_fiber *
 }
 
 /* Just after one: self is running now, origin is where the worker's thread began. */
-KCI_FIBER_INLINE void kci_fiber_enter(struct kci_fiber *self, struct kci_fiber *origin, int from_origin)
+KCI_FIBER_INLINE void kci_fiber_enter(struct kci_fiber *self, struct kci_fiber *origin,
+				      int from_origin)
 {
 #if KCI_ASAN
 	const void *bottom;

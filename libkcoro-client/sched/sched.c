@@ -56,7 +56,7 @@ static unsigned cache_max(size_t warm, unsigned workers)
 {
 	size_t each = warm / 2 / workers;
 
-	return each < KCI_CACHE_LEAST	? KCI_CACHE_LEAST
+	return each < KCI_CACHE_LEAST  ? KCI_CACHE_LEAST
 	       : each > KCI_CACHE_MOST ? KCI_CACHE_MOST
 				       : (unsigned)each;
 }
@@ -262,8 +262,8 @@ bool kci_sched_empty(struct kc_sched *s)
 	for (unsigned i = 0; i < s->n_workers; i++)
 		ended += atomic_load_explicit(&s->workers[i].counts.ended, memory_order_acquire);
 	for (unsigned i = 0; i < s->n_workers; i++)
-		spawned += atomic_load_explicit(&s->workers[i].counts.spawned,
-						memory_order_relaxed);
+		spawned +=
+			atomic_load_explicit(&s->workers[i].counts.spawned, memory_order_relaxed);
 	return ended == spawned + atomic_load_explicit(&s->spawned_outside, memory_order_relaxed);
 }
 
@@ -348,9 +348,9 @@ int kc_sched_destroy(kc_sched_t *sched)
 	if (sched->process != kci_process_id())
 		return (int)kci_result(KC_EFORKED);
 	if (sched->own || is_inside(sched))
-		return (int)kci_result(kci_fail(KC_EINVAL, sched->own ?
-								   "the library's own schedulers stay" :
-								   "called from one of its coroutines"));
+		return (int)kci_result(
+			kci_fail(KC_EINVAL, sched->own ? "the library's own schedulers stay"
+						       : "called from one of its coroutines"));
 	if (!kci_sched_empty(sched))
 		return (int)kci_result(kci_fail(KC_EAGAIN, "coroutines are left"));
 	workers_join(sched);
@@ -394,8 +394,8 @@ int kc_sched_run(kc_sched_t *sched)
 		return (int)kci_result(KC_EFORKED);
 	if (!sched->deterministic)
 		return (int)kci_result(kci_fail(KC_EINVAL, "the scheduler is not deterministic"));
-	if (kci_worker_self() || atomic_exchange_explicit(&sched->running, true,
-							  memory_order_acquire))
+	if (kci_worker_self() ||
+	    atomic_exchange_explicit(&sched->running, true, memory_order_acquire))
 		return (int)kci_result(kci_fail(KC_EINVAL, "called from a coroutine, or by two"));
 	w = &sched->workers[0];
 	r = kci_overflow_prepare(w);
@@ -432,8 +432,10 @@ int kc_sched_stats(kc_sched_t *sched, struct kc_sched_stats *ret)
 	if (!sched || !ret)
 		return (int)kci_result(KC_EINVAL);
 	if (ret->size != sizeof(*ret))
-		return (int)kci_result(kci_fail(KC_EINVAL, "size is %zu; struct kc_sched_stats has "
-						"%zu bytes", ret->size, sizeof(*ret)));
+		return (int)kci_result(kci_fail(KC_EINVAL,
+						"size is %zu; struct kc_sched_stats has "
+						"%zu bytes",
+						ret->size, sizeof(*ret)));
 	if (sched->process != kci_process_id())
 		return (int)kci_result(KC_EFORKED);
 	st.workers = sched->n_workers;

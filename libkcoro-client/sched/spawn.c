@@ -110,8 +110,8 @@ int __attribute__((noinline)) kc_spawn(kc_coro_t **ret, kc_sched_t *sched, kc_co
 	}
 	co = coro_get(sched, w);
 	if (!co && sched->stacks.n_used >= sched->stacks.max)
-		return (int)kci_result(kci_fail(KC_EDQUOT, "the scheduler has %zu coroutines, "
-						"which is its max_coros", sched->stacks.max));
+		return (int)kci_result(kci_fail(KC_EDQUOT, "max_coros is %zu, and as many exist",
+						sched->stacks.max));
 	if (!co)
 		return (int)kci_result(KC_ENOMEM);
 	co->fn = fn;
@@ -173,7 +173,8 @@ static inline int take_result(struct kci_worker *w, struct kc_coro *co, long *re
 	return (int)kci_result(r);
 }
 
-int __attribute__((noinline)) kc_join_c(kc_coro_t *coro, long *ret_result, long timeout_ms, kc_cancel_t *token)
+int __attribute__((noinline))
+kc_join_c(kc_coro_t *coro, long *ret_result, long timeout_ms, kc_cancel_t *token)
 {
 	struct kci_worker *w = kci_worker_first();
 	struct kci_waiter waiter;
@@ -200,8 +201,7 @@ int __attribute__((noinline)) kc_join_c(kc_coro_t *coro, long *ret_result, long 
 						     memory_order_acq_rel, memory_order_acquire)) {
 		if (end == KCI_END_OVER)
 			return take_result(w, coro, ret_result);
-		return (int)kci_result(
-			kci_fail(KC_EINVAL, "somebody joins the coroutine already"));
+		return (int)kci_result(kci_fail(KC_EINVAL, "somebody joins the coroutine already"));
 	}
 	r = kci_waiter_park(&waiter, kci_deadline_from_ms(timeout_ms), token);
 	if (r < 0) {

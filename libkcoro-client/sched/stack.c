@@ -29,8 +29,9 @@ void kci_stack_pool_init(struct kci_stack_pool *pool, size_t size, size_t max, s
 {
 	size_t fit;
 
-	*pool = (struct kci_stack_pool){ .page = (size_t)sysconf(_SC_PAGESIZE), .max = max,
-					 .warm_max = warm, .guard = guard };
+	*pool = (struct kci_stack_pool){
+		.page = (size_t)sysconf(_SC_PAGESIZE), .max = max, .warm_max = warm, .guard = guard
+	};
 	pool->size = (size + pool->page - 1) & ~(pool->page - 1);
 	/* the odd page between two stacks also keeps their tops, which are in use all the
 	 * time, from falling on the same lines of a cache */
@@ -116,8 +117,7 @@ static unsigned stack_cut(struct kci_stack_pool *pool, struct kci_slab *slab)
 	char *guard = slab->base + index * pool->stride;
 	uint64_t bit = UINT64_C(1) << index;
 
-	if (pool->guard == KCI_GUARD_INSTALL &&
-	    madvise(guard, pool->page, MADV_GUARD_INSTALL) < 0)
+	if (pool->guard == KCI_GUARD_INSTALL && madvise(guard, pool->page, MADV_GUARD_INSTALL) < 0)
 		pool->guard = KCI_GUARD_PROTECT; /* EINVAL: the kernel is older than that */
 	if (pool->guard == KCI_GUARD_PROTECT && guard_protect(guard, pool->page))
 		slab->protect |= bit;

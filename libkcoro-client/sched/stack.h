@@ -34,10 +34,10 @@ struct kci_slab {
 	struct kci_list link; /* in slabs (someone uses a stack of it) or spare */
 	struct kci_list open; /* in the pool's open, while it has a free stack */
 	char *base;
-	uint64_t free;	 /* cut and not in use */
-	uint64_t warm;	 /* of those: memory not given back */
-	unsigned cut;	 /* how many have been cut */
-	uint64_t canary; /* those guarded by GUARD_CANARY */
+	uint64_t free;	  /* cut and not in use */
+	uint64_t warm;	  /* of those: memory not given back */
+	unsigned cut;	  /* how many have been cut */
+	uint64_t canary;  /* those guarded by GUARD_CANARY */
 	uint64_t protect; /* those guarded by GUARD_PROTECT */
 	unsigned valgrind[KCI_SLAB_STACKS];
 };

@@ -105,8 +105,7 @@ static int watch(const struct plan *p)
 
 static bool died(int status)
 {
-	return WIFSIGNALED(status) &&
-	       (WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGBUS);
+	return WIFSIGNALED(status) && (WTERMSIG(status) == SIGSEGV || WTERMSIG(status) == SIGBUS);
 }
 
 #define LINE                                                                                       \

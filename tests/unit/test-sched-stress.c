@@ -340,8 +340,8 @@ static void deadlines_come_in_any_number_and_order(void **state)
 		for (int i = 0; i < N; i++) {
 			/* every third would sleep for an hour, and is cancelled */
 			sl[i].token = i % 3 == 0 ? token : NULL;
-			sl[i].wait = i % 3 == 0 ? 3600 * KC_NS_PER_SEC :
-						  kct_random(&random) % (20 * KC_NS_PER_MS);
+			sl[i].wait = i % 3 == 0 ? 3600 * KC_NS_PER_SEC
+						: kct_random(&random) % (20 * KC_NS_PER_MS);
 			assert_int_equal(kc_spawn(&co[i], s, sleeper, &sl[i]), 0);
 		}
 		for (int i = 0; i < N; i++) {
@@ -376,7 +376,6 @@ static long yield_some(void *arg)
 		kc_yield();
 	return 0;
 }
-
 
 static void a_pool_at_rest_does_not_wake(void **state)
 {
