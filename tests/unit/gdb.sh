@@ -36,6 +36,6 @@ listing() {
 	grep -q 'exited normally' "$TMPDIR/out" || echo "the program does not end as it should"
 }
 clean "$names" listing "$script"
-sed 's/sp + size/sp + size + 64/' "$script" > "$TMPDIR/planted.py"
+sed 's/sp + size/sp/' "$script" > "$TMPDIR/planted.py"
 catches "another layout of what is saved" 'not four frames|not three backtraces' listing "$TMPDIR/planted.py"
 finish
