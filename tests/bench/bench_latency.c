@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "kcoro/error.h"
+#include "kcoro/sched.h"
 #include "libkcoro-client/port/kcoro_port.h"
 #include "libkcoro-client/sched/switch.h"
 #include "tests/bench/bench_kc.h"
