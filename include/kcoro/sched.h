@@ -12,7 +12,7 @@
  * Coroutines and the schedulers they run on.
  *
  * A coroutine is a function with a stack of its own. A scheduler runs any number
- * of them on a few threads, its workers. Every blocking kc_ call parks the
+ * of them on a few threads, its workers. A blocking kc_ call parks the
  * coroutine it is made from instead of blocking the worker: channels, tokens and
  * joins are used as from threads, and both may meet on one channel.
  *
@@ -28,8 +28,9 @@
  *	kc_join(co, &result, -1);
  *
  * Coroutines are not preempted: one that computes for long, or blocks in a call
- * that is not kcoro's, keeps its worker. A woken coroutine runs where its waker
- * ran; idle workers take over what waits there.
+ * that is not kcoro's, keeps its worker. So does one of those that make calls on a
+ * connection to kcorod, the one that reads for all of them. A woken coroutine runs
+ * where its waker ran; idle workers take over what waits there.
  *
  * A coroutine may go on on another thread after each blocking call. What belongs
  * to a thread is therefore not a coroutine's: errno, thread-local variables,
