@@ -383,9 +383,12 @@ void kci_coro_main(void *worker)
 	arrive(w);
 	co->result = co->fn(co->arg);
 	w = worker_get();
-	if (!kci_process_is(w->process))
+	if (!kci_process_is(w->process)) {
 		/* a forked child: there is nothing to go on with but the thread's end */
-		leave(w, co, NULL, KCI_LEAVE_YIELD);
+		w->current = NULL;
+		kci_fiber_leave(&co->fiber, &w->fiber, 1);
+		kci_switch_end(w->origin, w);
+	}
 	end(w, co, next_within_budget(w));
 }
 

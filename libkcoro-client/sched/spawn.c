@@ -109,7 +109,7 @@ int __attribute__((noinline)) kc_spawn(kc_coro_t **ret, kc_sched_t *sched, kc_co
 			return (int)kci_result(KC_EFORKED);
 	}
 	co = coro_get(sched, w);
-	if (!co && sched->stacks.n_used >= sched->stacks.max)
+	if (!co && kci_stack_full(&sched->stacks))
 		return (int)kci_result(kci_fail(KC_EDQUOT, "max_coros is %zu, and as many exist",
 						sched->stacks.max));
 	if (!co)

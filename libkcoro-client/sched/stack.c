@@ -167,6 +167,16 @@ unsigned kci_stack_take(struct kci_stack_pool *pool, struct kci_stack *ret, unsi
 	return got;
 }
 
+bool kci_stack_full(struct kci_stack_pool *pool)
+{
+	bool full;
+
+	KC_MUTEX_LOCK(&pool->lock);
+	full = pool->n_used >= pool->max;
+	KC_MUTEX_UNLOCK(&pool->lock);
+	return full;
+}
+
 static void stack_give_one(struct kci_stack_pool *pool, struct kci_stack s)
 {
 	struct kci_slab *slab = s.slab;

@@ -68,9 +68,10 @@ void kci_stack_pool_init(struct kci_stack_pool *pool, size_t size, size_t max, s
 /* Every stack comes back or is forgotten with this. */
 void kci_stack_pool_done(struct kci_stack_pool *pool);
 
-/* Up to n stacks into ret. Returns how many: 0 with no memory (or the limit reached: then
- * n_used is max). */
+/* Up to n stacks into ret. Returns how many: 0 without memory, or when the pool is full. */
 unsigned kci_stack_take(struct kci_stack_pool *pool, struct kci_stack *ret, unsigned n);
+/* Are as many in use as there may be? */
+bool kci_stack_full(struct kci_stack_pool *pool);
 void kci_stack_give(struct kci_stack_pool *pool, const struct kci_stack *stacks, unsigned n);
 
 /* The end of the stack, where it begins to grow downwards; and its lowest byte. */

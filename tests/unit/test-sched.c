@@ -2,6 +2,7 @@
 /* Schedulers and coroutines: each public call, its codes, and what parks. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kcoro.h"
@@ -631,6 +632,32 @@ static long fork_inside(void *arg)
 	return kct_in_child(thread_of_its_own, NULL);
 }
 
+static long return_in_child(void *arg)
+{
+	pid_t pid = fork();
+	int status;
+
+	/* the child's only thread ends with this, and so does the child */
+	if (pid == 0)
+		return 0;
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return __LINE__;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : __LINE__;
+}
+
+static void the_child_of_a_coroutine_ends_with_it(void **state)
+{
+	kc_sched_t *s = make(2);
+
+	if (KCI_ASAN || KCI_TSAN) {
+		unmake(s);
+		skip(); /* they look at the child as if it were the whole program */
+	}
+	fflush(NULL);
+	assert_int_equal(join(spawn(s, return_in_child, NULL)), 0);
+	unmake(s);
+}
+
 static void a_coroutine_may_fork(void **state)
 {
 	kc_sched_t *s = make(1);
@@ -661,6 +688,7 @@ int main(void)
 		KCT_TEST(stacks_have_the_size_asked_for),
 		KCT_TEST(a_child_cannot_use_what_it_inherited),
 		KCT_TEST(a_coroutine_may_fork),
+		KCT_TEST(the_child_of_a_coroutine_ends_with_it),
 		cmocka_unit_test(the_librarys_own_schedulers_stay),
 	};
 	kc_sched_t *own;
