@@ -13,6 +13,7 @@
 #include "kcoro/chan.h"
 #include "kcoro/error.h"
 #include "kcoro/ipc.h"
+#include "kcoro/sched.h"
 #include "kcoro/stats.h"
 #include "kcoro/types.h"
 #include "kcoro/version.h"

@@ -14,6 +14,8 @@
 #include "kcoro/zref.h"
 #include "libkcoro-client/core/chan-ops.h"
 #include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/core/park.h"
+#include "libkcoro-client/core/waiter.h"
 #include "libkcoro-client/port/kcoro_port.h"
 
 struct kc_actor {
@@ -24,13 +26,15 @@ struct kc_actor {
 	KC_THREAD_T thread;
 
 	KC_MUTEX_T lock;
-	KC_COND_T called; /* the on-done function has returned */
+	struct kci_waiter *stopper; /* who waits until it is over */
 	bool ended;
+	bool over; /* its thread needs the lock no more */
 	int result; /* once ended */
 	kc_actor_done_fn done_fn;
 	void *done_arg;
 	bool done_running;
 	KC_THREAD_T done_thread; /* who runs it */
+	kc_coro_t *done_coro;	 /* and in which coroutine */
 };
 
 static int receive(kc_actor_t *a, size_t *ret_len)
@@ -48,16 +52,24 @@ static int receive(kc_actor_t *a, size_t *ret_len)
 	return kc_chan_recv_c(ch, a->buf, timeout_ms, a->token);
 }
 
+/* Wake who stops it, if nothing is left to wait for; with the lock held. */
+static void tell_stopper(kc_actor_t *a)
+{
+	if (a->stopper && a->over && !a->done_running)
+		kci_waiter_unpark(KC_STEAL(a->stopper));
+}
+
 /* Run the on-done function on this thread; called and left with the lock held. */
 static void run_done(kc_actor_t *a)
 {
 	a->done_running = true;
 	a->done_thread = kci_thread_self();
+	a->done_coro = kci_coro_current();
 	KC_MUTEX_UNLOCK(&a->lock);
 	a->done_fn(a, a->result, a->done_arg);
 	KC_MUTEX_LOCK(&a->lock);
 	a->done_running = false;
-	KC_COND_BROADCAST(&a->called);
+	tell_stopper(a);
 }
 
 static void *actor_main(void *arg)
@@ -79,6 +91,8 @@ static void *actor_main(void *arg)
 	a->result = r;
 	if (a->done_fn)
 		run_done(a);
+	a->over = true;
+	tell_stopper(a);
 	KC_MUTEX_UNLOCK(&a->lock);
 	return NULL;
 }
@@ -86,7 +100,6 @@ static void *actor_main(void *arg)
 static void actor_free(kc_actor_t *a)
 {
 	kc_cancel_destroy(a->token);
-	KC_COND_DESTROY(&a->called);
 	KC_MUTEX_DESTROY(&a->lock);
 	KC_FREE(a->buf);
 	KC_FREE(a);
@@ -120,7 +133,6 @@ static int actor_new(kc_actor_t **ret, const struct kc_actor_ctx *ctx, kc_cancel
 	a->process = kci_process_id();
 	a->ctx = *ctx;
 	KC_MUTEX_INIT(&a->lock);
-	KC_COND_INIT(&a->called);
 	a->buf = KC_ALLOC(ctx->msg_size);
 	if (!a->buf)
 		r = KC_ENOMEM;
@@ -162,7 +174,8 @@ void kc_actor_cancel(kc_actor_t *actor)
 
 int kc_actor_stop(kc_actor_t *actor)
 {
-	bool own;
+	struct kci_waiter waiter;
+	bool own, waits;
 	int r;
 
 	if (!actor)
@@ -171,17 +184,27 @@ int kc_actor_stop(kc_actor_t *actor)
 		return (int)kci_result(KC_EFORKED);
 	KC_MUTEX_LOCK(&actor->lock);
 	own = kci_thread_is_self(actor->thread) ||
-	      (actor->done_running && kci_thread_is_self(actor->done_thread));
+	      (actor->done_running && kci_thread_is_self(actor->done_thread) &&
+	       actor->done_coro == kci_coro_current());
 	KC_MUTEX_UNLOCK(&actor->lock);
 	if (own)
 		return (int)kci_result(kci_fail(KC_EINVAL, "an actor cannot stop itself; "
 							   "kc_actor_cancel() can"));
 	kc_cancel_trigger(actor->token);
-	kci_thread_join(actor->thread);
-	/* the on-done function may be running on the thread that set it */
+	/* until its thread is over, and the on-done function with it, which may be running on
+	 * the thread that set it; a coroutine parks meanwhile */
 	KC_MUTEX_LOCK(&actor->lock);
-	while (actor->done_running)
-		KC_COND_WAIT(&actor->called, &actor->lock);
+	waits = !actor->over || actor->done_running;
+	if (waits) {
+		kci_waiter_init(&waiter);
+		actor->stopper = &waiter;
+	}
+	KC_MUTEX_UNLOCK(&actor->lock);
+	if (waits)
+		kci_waiter_await(&waiter);
+	kci_thread_join(actor->thread);
+	/* whoever woke this one may be about to give up the lock */
+	KC_MUTEX_LOCK(&actor->lock);
 	r = actor->result;
 	KC_MUTEX_UNLOCK(&actor->lock);
 	actor_free(actor);

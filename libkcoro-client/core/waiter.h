@@ -2,11 +2,10 @@
 /*
  * Something that can wait for exactly one wake-up.
  *
- * Today that is a thread asleep in a futex. Whoever blocks makes a waiter in its
- * own frame, lets others find it (under a lock of theirs), drops that lock and
- * parks; whoever completes the operation unparks it once. Nothing outside
- * waiter.c knows what a waiter is made of, so that something else than a thread
- * can wait here one day without a channel noticing.
+ * That is a thread, asleep in a futex, or a coroutine, parked by its scheduler.
+ * Whoever blocks makes a waiter in its own frame, lets others find it (under a lock
+ * of theirs), drops that lock and parks; whoever completes the operation unparks it
+ * once. Nothing outside waiter.c knows what a waiter is made of.
  *
  * An unpark that comes before the park is kept. What ends a wait is decided by
  * the flags at wake-up in a fixed order: unparked, then cancelled, then the
@@ -24,6 +23,7 @@
 
 struct kci_waiter {
 	_Atomic uint32_t flags;
+	kc_coro_t *coro; /* who made it; NULL: a thread */
 	struct kci_cancel_hook hook;
 };
 

@@ -44,6 +44,9 @@
 /* CLOCK_MONOTONIC, in nanoseconds. */
 uint64_t kci_clock_now(void);
 
+/* From now on this thread's clock is *now, which the caller moves; NULL: the real one. */
+void kci_clock_set_virtual(const uint64_t *now);
+
 /* timeout_ms as the public calls mean it, from now on: < 0 is KC_NEVER, 0 is
  * now, anything else saturates at KC_NEVER (584 years) rather than wrap. */
 uint64_t kci_deadline_from_ms(long timeout_ms);
@@ -142,6 +145,15 @@ void kci_alloc_set_hook(kci_alloc_hook_fn hook);
  * from, however it was forked. Objects remember it when made; a mismatch later
  * means they came through a fork. Costs two loads. */
 uint64_t kci_process_id(void);
+
+/* kci_process_id() == id, for an id that this process or an ancestor got from there. */
+extern _Atomic(_Atomic uint64_t *) kci_process_page;
+static inline bool kci_process_is(uint64_t id)
+{
+	_Atomic uint64_t *page = atomic_load_explicit(&kci_process_page, memory_order_acquire);
+
+	return atomic_load_explicit(page, memory_order_relaxed) == id;
+}
 
 /* ---- random -------------------------------------------------------------- */
 

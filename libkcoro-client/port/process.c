@@ -21,7 +21,7 @@
 #define MADV_WIPEONFORK 18
 #endif
 
-static _Atomic(_Atomic uint64_t *) id_page;
+_Atomic(_Atomic uint64_t *) kci_process_page;
 static _Atomic uint64_t id_last;
 
 /* Only where there is no page at all (no memory for one): the identity itself. */
@@ -29,7 +29,7 @@ static _Atomic uint64_t id_plain;
 
 static void wipe_in_child(void)
 {
-	_Atomic uint64_t *page = atomic_load(&id_page);
+	_Atomic uint64_t *page = atomic_load(&kci_process_page);
 
 	if (page)
 		atomic_store(page, 0);
@@ -48,7 +48,7 @@ static _Atomic uint64_t *page_get(void)
 	} else if (madvise(page, size, MADV_WIPEONFORK) < 0) {
 		(void)pthread_atfork(NULL, NULL, wipe_in_child);
 	}
-	if (!atomic_compare_exchange_strong(&id_page, &expected, page)) {
+	if (!atomic_compare_exchange_strong(&kci_process_page, &expected, page)) {
 		if (page != &id_plain)
 			(void)munmap(page, size);
 		page = expected;
@@ -58,7 +58,7 @@ static _Atomic uint64_t *page_get(void)
 
 uint64_t kci_process_id(void)
 {
-	_Atomic uint64_t *page = atomic_load_explicit(&id_page, memory_order_acquire);
+	_Atomic uint64_t *page = atomic_load_explicit(&kci_process_page, memory_order_acquire);
 	uint64_t id, next;
 
 	if (!page)

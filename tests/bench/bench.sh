@@ -60,7 +60,9 @@ clean "bench_socket" bench bench_socket '' socket_rtt_64 socket_rtt_64_window so
 	socket_stream_64k_touch socket_stream_1m_touch socket_4x4_64_touch socket_single_64 \
 	socket_syscalls_per_element socket_daemon_syscalls_per_rtt \
 	socket_daemon_syscalls_per_rtt_window
-clean "bench_latency" bench bench_latency '' thread_rendezvous_rtt_block socket_rendezvous_rtt_64
+clean "bench_coro" bench bench_coro '' switch switch_integer yield spawn_join_1000 parked_bytes_100k
+clean "bench_latency" bench bench_latency '' thread_rendezvous_rtt_block coro_rendezvous_rtt \
+	coro_pool_rendezvous_rtt socket_rendezvous_rtt_64
 clean "bench_throughput" bench bench_throughput '' thread_1x1_8 thread_1x1_64_touch thread_4x4_8 \
 	thread_4x4_64_touch socket_1x1_single_8 socket_1x1_single_64_touch socket_4x4_single_8 \
 	socket_4x4_single_64_touch
@@ -79,7 +81,7 @@ clean "bench_fair" bench bench_fair '' fair_stream_64_beside_pings fair_stream_6
 clean "bench_throughput with numbers" bench bench_throughput '3 2 100 5' thread_3x2_8 \
 	thread_3x2_64_touch socket_3x2_single_8 socket_3x2_single_64_touch
 clean "one figure alone" bench bench_latency '--only socket_rendezvous_rtt_64' socket_rendezvous_rtt_64
-clean "a table for people" table bench_latency 2
+clean "a table for people" table bench_latency 4
 clean "two numbers are too few" refuses bench_throughput 1 1
 clean "no number" refuses bench_throughput 1 1 x 4
 clean "a number out of range" refuses bench_throughput 1 0 10 4

@@ -5,17 +5,22 @@
  * Two threads, or two processes, hand 8 (64) bytes to and fro through a pair of
  * rendezvous channels, everything on one CPU: across CPUs a wake-up costs several
  * times what is to be measured here. The reference for threads is a futex that
- * both wait on in turn, for processes two sockets and a bare relay.
+ * both wait on in turn, for processes two sockets and a bare relay. Two coroutines do the
+ * same on one worker and on a pool of two; their reference is the two switches that no
+ * round trip can do without.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "kcoro/error.h"
+#include "kcoro/sched.h"
 #include "libkcoro-client/port/kcoro_port.h"
+#include "libkcoro-client/sched/switch.h"
 #include "tests/bench/bench_kc.h"
 #include "tests/bench/bench_raw.h"
 #include "tests/bench/bench_report.h"
 
+static unsigned long coro_trips = 1000000;
 static struct bench_shape thread_trips = { .count = 20000 };
 static struct bench_shape socket_trips = { .kind = KC_RENDEZVOUS, .elem = 64, .count = 3000 };
 
@@ -39,16 +44,25 @@ static int trip_channel(void *arg)
 	return r == 0 ? kc_chan_recv(p->pong, &ball, -1) : r;
 }
 
-static void *echo_channel(void *arg)
+static void echo_elements(struct pair *p)
 {
-	struct pair *p = arg;
 	uint64_t ball;
-	int r = bench_cpu_pin(0, bench_cpu_shared());
+	int r = 0;
 
 	while (r == 0 && (r = kc_chan_recv(p->ping, &ball, -1)) == 0)
 		r = kc_chan_send(p->pong, &ball, -1);
 	p->echo_failed = r == KC_EPIPE ? 0 : r;
 	kc_chan_close(p->pong);
+}
+
+static void *echo_channel(void *arg)
+{
+	struct pair *p = arg;
+	int r = bench_cpu_pin(0, bench_cpu_shared());
+
+	echo_elements(p);
+	if (r < 0)
+		p->echo_failed = r;
 	return NULL;
 }
 
@@ -141,6 +155,95 @@ static int take_threads(const struct bench_figure *f, struct bench_pair *ret)
 	return r;
 }
 
+/* ---- coroutines ------------------------------------------------------------- */
+
+static void *switch_main, *switch_other;
+
+static void switch_back(void *pass)
+{
+	for (;;)
+		pass = kci_switch(&switch_other, switch_main, pass);
+}
+
+/* ns for there and back */
+static double take_switches(void)
+{
+	static _Alignas(64) char stack[16384];
+	uint64_t start = kci_clock_now();
+
+	switch_other = kci_switch_make(stack + sizeof(stack), switch_back);
+	for (unsigned long i = 0; i < coro_trips; i++)
+		(void)kci_switch(&switch_main, switch_other, NULL);
+	return (double)(kci_clock_now() - start) / (double)coro_trips;
+}
+
+static long coro_echo(void *arg)
+{
+	echo_elements(arg);
+	return 0;
+}
+
+static long coro_ping(void *arg)
+{
+	struct pair *p = arg;
+	unsigned long warm = coro_trips / 10 + 1;
+	uint64_t start = 0;
+	int r = 0;
+
+	for (unsigned long i = 0; i < warm + coro_trips && r == 0; i++) {
+		if (i == warm)
+			start = kci_clock_now();
+		r = trip_channel(p);
+	}
+	p->result.middle_ns = (double)(kci_clock_now() - start) / (double)coro_trips;
+	kc_chan_close(p->ping);
+	return r;
+}
+
+static int run_coros(kc_sched_t *s, struct pair *p)
+{
+	kc_coro_t *ping, *echo;
+	long r = -1;
+
+	if (kc_spawn(&echo, s, coro_echo, p) < 0)
+		return bench_why(-ENOMEM, "kc_spawn: %s", kc_error_detail());
+	if (kc_spawn(&ping, s, coro_ping, p) < 0)
+		kc_chan_close(p->ping); /* the echo must not be left waiting */
+	else if (kc_join(ping, &r, -1) < 0)
+		r = -1;
+	if (kc_join(echo, NULL, -1) < 0 || r != 0 || p->echo_failed)
+		return bench_why(-EIO, "ping-pong: %ld, %d", r, p->echo_failed);
+	return 0;
+}
+
+static int take_coros(const struct bench_figure *f, struct bench_pair *ret)
+{
+	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
+	struct pair p = { 0 };
+	kc_sched_t *s;
+	int r;
+
+	o.workers = *(const unsigned *)f->arg;
+	ret->reference = take_switches();
+	r = kc_sched_create(&s, &o);
+	if (r < 0)
+		return bench_why(r, "kc_sched_create: %s", kc_error_name(r));
+	r = kc_chan_make(&p.ping, KC_RENDEZVOUS, 8, 0);
+	if (r == 0)
+		r = kc_chan_make(&p.pong, KC_RENDEZVOUS, 8, 0);
+	if (r < 0)
+		bench_why(r, "kc_chan_make: %s", kc_error_name(r));
+	else
+		r = run_coros(s, &p);
+	ret->ours = p.result.middle_ns;
+	kc_chan_destroy(p.ping);
+	kc_chan_destroy(p.pong);
+	(void)kc_sched_destroy(s);
+	return r;
+}
+
+static const unsigned one_worker = 1, two_workers = 2;
+
 static int take_socket(const struct bench_figure *f, struct bench_pair *ret)
 {
 	struct bench_outcome reference, ours;
@@ -160,6 +263,17 @@ static struct bench_figure figures[] = {
 	  .class = BENCH_CLASS_ONE_CPU,
 	  .take = take_threads,
 	  .arg = &thread_trips },
+	{ .name = "coro_rendezvous_rtt",
+	  .unit = "ns",
+	  .reference = "two_switches",
+	  .class = BENCH_CLASS_ONE_CPU,
+	  .take = take_coros,
+	  .arg = &one_worker },
+	{ .name = "coro_pool_rendezvous_rtt",
+	  .unit = "ns",
+	  .reference = "two_switches",
+	  .take = take_coros,
+	  .arg = &two_workers },
 	{ .name = "socket_rendezvous_rtt_64",
 	  .unit = "ns",
 	  .reference = "relay_epoll",
@@ -172,6 +286,7 @@ int main(int argc, char **argv)
 {
 	bench_arguments(argc, argv, "", NULL, NULL, 0);
 	thread_trips.count = bench_scaled(thread_trips.count, 16);
+	coro_trips = bench_scaled(coro_trips, 1000);
 	socket_trips.count = bench_scaled(socket_trips.count, 16);
 	socket_trips.cpu = bench_cpu_shared();
 	return bench_run(figures, KC_ARRAY_SIZE(figures), bench_kc_start, bench_kc_stop);

@@ -35,7 +35,7 @@ struct bench_pair {
 
 struct bench_figure {
 	char name[64];
-	const char *unit;      /* "ns", "1/s", "calls" */
+	const char *unit;      /* "ns", "1/s", "calls", "bytes" */
 	const char *reference; /* its name, or NULL */
 	/* Where it runs. NONE: the distance is probed in each round */
 	enum bench_class class;

@@ -5,7 +5,7 @@
 
 product='libkcoro-client proto kcorod kcoroctl examples'
 library='libkcoro-client proto'
-above_port='libkcoro-client/core libkcoro-client/ipc proto kcorod'
+above_port='libkcoro-client/core libkcoro-client/sched libkcoro-client/ipc proto kcorod'
 
 # code FOLDERS: the statements of the files below the folders, from what read_code made
 code() { grep -E "^\\./(${1// /|})/" "$TMPDIR/${2-code}"; }

@@ -39,6 +39,8 @@ layers() {
 	layer libkcoro-client/port "$port" none
 	layer proto "$pub|proto/|$port" none
 	layer libkcoro-client/core "$pub|libkcoro-client/core/|$port" none
+	# one way: core/ knows of coroutines only what core/park.h says
+	layer libkcoro-client/sched "$pub|libkcoro-client/(core|sched)/|$port" none
 	layer libkcoro-client/ipc "$pub|proto/|libkcoro-client/(core|ipc|port)/" none
 	layer kcorod "$pub|proto/|kcorod/|$port" 'event2/|json-c/|systemd/'
 	layer kcoroctl "$pub|kcoroctl/" 'json-c/'
@@ -47,7 +49,7 @@ layers() {
 folders() {
 	local f
 	cd "$1" || return 1
-	for f in include libkcoro-client/{port,core,ipc} proto kcorod kcoroctl examples; do
+	for f in include libkcoro-client/{port,core,sched,ipc} proto kcorod kcoroctl examples; do
 		[ -n "$(includes $f)" ] || echo "$f: not one include found"
 	done
 }
@@ -59,6 +61,10 @@ plant kcorod/a.c '#include "libkcoro-client/ipc/conn.h"'
 catches "the daemon using the client" 'kcorod/a.c:1: .* may not' layers "$planted"
 plant libkcoro-client/core/a.c '#include "proto/frame.h"'
 catches "local channels using the protocol" 'a.c:1: .* may not' layers "$planted"
+plant libkcoro-client/core/a.c '#include "libkcoro-client/sched/engine.h"'
+catches "local channels using the scheduler" 'a.c:1: .* may not' layers "$planted"
+plant libkcoro-client/sched/a.c '#include "libkcoro-client/ipc/conn.h"'
+catches "the scheduler using the connection" 'a.c:1: .* may not' layers "$planted"
 plant proto/a.h '#  include <json-c/json.h>'
 catches "json-c in the protocol" 'a.h:1: .* may not' layers "$planted"
 plant kcoroctl/a.c '#include "libkcoro-client/port/kcoro_port.h"'

@@ -29,7 +29,7 @@ static int group_teardown(void **state)
 	return 0;
 }
 
-int main(void)
+static int run_all(void)
 {
 	struct CMUnitTest *all = NULL;
 	size_t n_all = 0;
@@ -49,4 +49,9 @@ int main(void)
 					 group_teardown);
 	free(all);
 	return failed;
+}
+
+int main(void)
+{
+	return kct_placement.run ? kct_placement.run(run_all) : run_all();
 }

@@ -3,19 +3,10 @@
  * The local placement, for the conformance suite: one handle does both.
  */
 #include "libkcoro-client/core/chan-local.h"
-#include "tests/conformance/placement.h"
+#include "tests/conformance/placement-local.h"
 #include "tests/lib/kct.h"
 
-static int local_begin(void)
-{
-	return 0;
-}
-
-static void local_end(void)
-{
-}
-
-static int local_make(struct kct_pair *ret, const struct kc_chan_options *opts, bool descriptors)
+int local_make(struct kct_pair *ret, const struct kc_chan_options *opts, bool descriptors)
 {
 	kc_chan_t *ch;
 	int r = kc_chan_make_ex(&ch, opts);
@@ -30,7 +21,7 @@ static int local_make(struct kct_pair *ret, const struct kc_chan_options *opts, 
 	return r;
 }
 
-static void local_unmake(struct kct_pair *pair)
+void local_unmake(struct kct_pair *pair)
 {
 	kc_chan_destroy(pair->tx);
 	*pair = (struct kct_pair){ 0 };
@@ -51,19 +42,9 @@ static bool are_blocked(void *arg)
 	return senders >= w->senders && receivers >= w->receivers;
 }
 
-static bool local_wait_blocked(struct kct_pair *pair, unsigned senders, unsigned receivers)
+bool local_wait_blocked(struct kct_pair *pair, unsigned senders, unsigned receivers)
 {
 	struct wanted w = { .ch = pair->tx, .senders = senders, .receivers = receivers };
 
 	return kct_wait_until(are_blocked, &w);
 }
-
-const struct kct_placement kct_placement = {
-	.name = "local",
-	.traits = KCT_HAS_DROP_HOOK | KCT_HAS_DESCRIPTORS,
-	.begin = local_begin,
-	.end = local_end,
-	.make = local_make,
-	.unmake = local_unmake,
-	.wait_blocked = local_wait_blocked,
-};

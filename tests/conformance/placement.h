@@ -31,6 +31,8 @@ struct kct_placement {
 	/* Once per program, before the first and after the last channel. 0 on success. */
 	int (*begin)(void);
 	void (*end)(void);
+	/* Run the whole program, fn, and give what it returns; NULL: it is just called. */
+	int (*run)(int (*fn)(void));
 	/* A new channel, unknown to anybody else. descriptors: opts are those of a byte channel
 	 * that is to carry descriptors; only asked for with KCT_HAS_DESCRIPTORS. Returns the
 	 * code of the public call that made it. */

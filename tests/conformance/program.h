@@ -21,9 +21,14 @@ static int program_end(void **state)
 }
 
 #define KCT_PROGRAM(tests)                                                                         \
-	int main(void)                                                                             \
+	static int run_program(void)                                                               \
 	{                                                                                          \
 		return cmocka_run_group_tests(tests, program_begin, program_end);                  \
+	}                                                                                          \
+                                                                                                   \
+	int main(void)                                                                             \
+	{                                                                                          \
+		return kct_placement.run ? kct_placement.run(run_program) : run_program();         \
 	}
 
 #endif

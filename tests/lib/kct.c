@@ -21,6 +21,9 @@ static pthread_mutex_t blocked_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t blocked_cond;
 static pthread_once_t blocked_once = PTHREAD_ONCE_INIT;
 static int fds_before;
+/* The coroutine in kct_wait_until(), if any; guarded by blocked_lock. */
+static struct kci_waiter *blocked_waiter;
+static kc_sched_t *calls_in;
 
 int kct_fd_count(void)
 {
@@ -39,6 +42,9 @@ static void on_block(void)
 {
 	pthread_mutex_lock(&blocked_lock);
 	pthread_cond_broadcast(&blocked_cond);
+	/* not for its own parking */
+	if (blocked_waiter && blocked_waiter->coro != kc_current())
+		kci_waiter_unpark(KC_STEAL(blocked_waiter));
 	pthread_mutex_unlock(&blocked_lock);
 }
 
@@ -82,11 +88,25 @@ void kct_call_start(struct kct_call *call, long (*fn)(void *arg), void *arg)
 	call->fn = fn;
 	call->arg = arg;
 	call->result = 0;
+	call->coro = NULL;
+	if (calls_in) {
+		assert_int_equal(kc_spawn(&call->coro, calls_in, fn, arg), 0);
+		return;
+	}
 	assert_int_equal(pthread_create(&call->thread, NULL, call_main, call), 0);
+}
+
+void kct_calls_in(kc_sched_t *sched)
+{
+	calls_in = sched;
 }
 
 long kct_call_join(struct kct_call *call)
 {
+	if (call->coro) {
+		assert_int_equal(kc_join(call->coro, &call->result, -1), 0);
+		return call->result;
+	}
 	assert_int_equal(pthread_join(call->thread, NULL), 0);
 	return call->result;
 }
@@ -108,12 +128,43 @@ void kct_event_wait(struct kct_event *event)
 	pthread_mutex_unlock(&event->lock);
 }
 
+/* The same in a coroutine, whose thread must not block. */
+static bool coro_wait_until(bool (*pred)(void *arg), void *arg, uint64_t deadline)
+{
+	struct kci_waiter waiter;
+	bool held;
+	int r = 0;
+
+	for (;;) {
+		kci_waiter_init(&waiter);
+		pthread_mutex_lock(&blocked_lock);
+		held = pred(arg);
+		blocked_waiter = held || r < 0 ? NULL : &waiter;
+		pthread_mutex_unlock(&blocked_lock);
+		if (held || r < 0)
+			return held;
+		r = kci_waiter_park(&waiter, deadline, NULL);
+		if (r < 0) {
+			bool found;
+
+			pthread_mutex_lock(&blocked_lock);
+			found = blocked_waiter != &waiter;
+			blocked_waiter = NULL;
+			pthread_mutex_unlock(&blocked_lock);
+			if (found)
+				kci_waiter_await(&waiter);
+		}
+	}
+}
+
 bool kct_wait_until(bool (*pred)(void *arg), void *arg)
 {
 	uint64_t deadline = kci_deadline_from_ms(KCT_PATIENCE_MS);
 	bool held;
 	int r = 0;
 
+	if (kc_current())
+		return coro_wait_until(pred, arg, deadline);
 	pthread_mutex_lock(&blocked_lock);
 	while (!(held = pred(arg)) && r == 0)
 		r = kci_cond_timedwait(&blocked_cond, &blocked_lock, deadline);

@@ -4,7 +4,8 @@
  *
  * KCT_TEST(fn) is a CMocka test that also fails when it leaves descriptors open.
  * Helper threads must not use CMocka's assertions (they jump): a kct_call runs a
- * function on a thread and hands its result to the test, which then judges it.
+ * function on a thread (or, for some programs, in a coroutine) and hands its result to
+ * the test, which then judges it.
  * Nothing here sleeps: kct_wait_until() is woken by the library's own hook each
  * time a thread blocks.
  */
@@ -19,6 +20,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+
+#include "kcoro/sched.h"
 
 /* How long a test waits for what must happen before it gives up. */
 #define KCT_PATIENCE_MS 30000
@@ -40,15 +43,18 @@ int kct_fd_count(void);
 
 /* ---- threads ------------------------------------------------------------- */
 
-/* A function at work on a thread of its own. */
+/* A function at work on a thread, or in a coroutine, of its own. */
 struct kct_call {
 	pthread_t thread;
+	kc_coro_t *coro; /* NULL: it is a thread */
 	long (*fn)(void *arg);
 	void *arg;
 	long result;
 };
 
 void kct_call_start(struct kct_call *call, long (*fn)(void *arg), void *arg);
+/* From now on calls are coroutines of this scheduler; NULL: threads, as at first. */
+void kct_calls_in(kc_sched_t *sched);
 /* Wait for its end and give its result. */
 long kct_call_join(struct kct_call *call);
 
@@ -67,8 +73,8 @@ struct kct_event {
 void kct_event_set(struct kct_event *event);
 void kct_event_wait(struct kct_event *event);
 
-/* Wait until pred(arg) holds; asked again whenever a thread is about to block inside
- * the library. false: it did not within KCT_PATIENCE_MS. */
+/* Wait until pred(arg) holds; asked again whenever a thread or coroutine is about to block
+ * inside the library. false: it did not within KCT_PATIENCE_MS. */
 bool kct_wait_until(bool (*pred)(void *arg), void *arg);
 
 /* ---- failing allocations ------------------------------------------------- */

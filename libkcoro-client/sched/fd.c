@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Waiting for descriptors: epoll per scheduler, one registration per descriptor,
+ * armed for one event at a time (EPOLLONESHOT) with what all who wait for it want.
+ * A plain thread waits in ppoll().
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kcoro/error.h"
+#include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/sched/engine.h"
+
+#define EVENTS	 ((short)(POLLIN | POLLOUT | POLLPRI | POLLRDHUP))
+#define ALWAYS	 ((short)(POLLERR | POLLHUP))
+#define PER_POLL 64
+
+/* One call that waits, in its own frame. */
+struct wait {
+	struct wait *next;
+	short events;
+	short came; /* not 0: it is off the list, and its unpark on the way */
+	struct kci_waiter waiter;
+};
+
+struct entry {
+	struct wait *first;
+	bool registered; /* as far as is known: closing a descriptor ends it */
+};
+
+struct kci_fds {
+	int epoll;
+	int bell;
+	struct entry *entries; /* by descriptor */
+	size_t n;
+};
+
+/* ---- the scheduler's side --------------------------------------------------- */
+
+static int errno_code(int err)
+{
+	return err == ENOMEM || err == EMFILE || err == ENFILE || err == ENOSPC ? KC_ENOMEM
+										: KC_EINVAL;
+}
+
+/* With the lock held. */
+static int fds_open(struct kc_sched *s)
+{
+	struct kci_fds *fds = KC_CALLOC(1, sizeof(*fds));
+	struct epoll_event ev = { .events = EPOLLIN, .data = { .fd = -1 } };
+
+	if (!fds)
+		return KC_ENOMEM;
+	fds->epoll = epoll_create1(EPOLL_CLOEXEC);
+	fds->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fds->epoll < 0 || fds->bell < 0 ||
+	    epoll_ctl(fds->epoll, EPOLL_CTL_ADD, fds->bell, &ev) < 0) {
+		int r = kci_fail(KC_ENOMEM, "no descriptors to wait with: %s", strerror(errno));
+
+		if (fds->epoll >= 0)
+			(void)close(fds->epoll);
+		if (fds->bell >= 0)
+			(void)close(fds->bell);
+		KC_FREE(fds);
+		return r;
+	}
+	s->fds = fds;
+	return 0;
+}
+
+void kci_fds_done(struct kc_sched *s)
+{
+	struct kci_fds *fds = KC_STEAL(s->fds);
+
+	if (!fds)
+		return;
+	(void)close(fds->epoll);
+	(void)close(fds->bell);
+	KC_FREE(fds->entries);
+	KC_FREE(fds);
+}
+
+void kci_fds_ring(struct kc_sched *s)
+{
+	uint64_t one = 1;
+
+	/* it is full only if it has been rung already */
+	(void)!write(s->fds->bell, &one, sizeof(one));
+}
+
+/* Register what those who wait for fd want; 0 or an errno. With the lock held. */
+static int arm(struct kci_fds *fds, int fd)
+{
+	struct entry *e = &fds->entries[fd];
+	struct epoll_event ev = { .events = EPOLLONESHOT, .data = { .fd = fd } };
+	int op = e->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+	if (!e->first) {
+		/* may fail: the descriptor may be closed */
+		(void)epoll_ctl(fds->epoll, EPOLL_CTL_DEL, fd, NULL);
+		e->registered = false;
+		return 0;
+	}
+	for (struct wait *w = e->first; w; w = w->next)
+		ev.events |= (uint32_t)(unsigned short)w->events;
+	if (epoll_ctl(fds->epoll, op, fd, &ev) < 0) {
+		/* the number was closed, or stands for something else since */
+		if (errno == ENOENT)
+			op = EPOLL_CTL_ADD;
+		else if (errno == EEXIST)
+			op = EPOLL_CTL_MOD;
+		else
+			return errno;
+		if (epoll_ctl(fds->epoll, op, fd, &ev) < 0)
+			return errno;
+	}
+	e->registered = true;
+	return 0;
+}
+
+/* With the lock held. */
+static int entry_make(struct kci_fds *fds, int fd)
+{
+	size_t n = fds->n ? fds->n : 64;
+	struct entry *entries;
+
+	if ((size_t)fd < fds->n)
+		return 0;
+	while (n <= (size_t)fd)
+		n *= 2;
+	entries = KC_REALLOC(fds->entries, n, sizeof(*entries));
+	if (!entries)
+		return KC_ENOMEM;
+	memset(entries + fds->n, 0, (n - fds->n) * sizeof(*entries));
+	fds->entries = entries;
+	fds->n = n;
+	return 0;
+}
+
+/* With the lock held. */
+static void unlist(struct kc_sched *s, int fd, struct wait *wait)
+{
+	struct wait **at = &s->fds->entries[fd].first;
+
+	while (*at != wait)
+		at = &(*at)->next;
+	*at = wait->next;
+	atomic_fetch_sub_explicit(&s->n_fds, 1, memory_order_relaxed);
+}
+
+/* 0: it is on the list; > 0: those events are there already; < 0: a code. */
+static int enlist(struct kc_sched *s, int fd, struct wait *wait)
+{
+	int r, err;
+
+	r = s->fds ? 0 : fds_open(s);
+	if (r == 0)
+		r = entry_make(s->fds, fd);
+	if (r < 0)
+		return r;
+	wait->next = s->fds->entries[fd].first;
+	s->fds->entries[fd].first = wait;
+	/* whoever sees it sees s->fds */
+	atomic_fetch_add_explicit(&s->n_fds, 1, memory_order_release);
+	err = arm(s->fds, fd);
+	if (err == 0)
+		return 0;
+	unlist(s, fd, wait);
+	if (err == EPERM)
+		/* a file or a folder: always ready, as for poll() */
+		return wait->events & (POLLIN | POLLOUT);
+	return kci_fail(errno_code(err), "descriptor %d: %s", fd, strerror(err));
+}
+
+/* fd has had its event: wake who wants it. With the lock held. */
+static void fire(struct kc_sched *s, int fd, short came)
+{
+	struct wait **at = &s->fds->entries[fd].first;
+
+	while (*at) {
+		struct wait *wait = *at;
+		short mine = came & (wait->events | ALWAYS);
+
+		if (!mine) {
+			at = &wait->next;
+			continue;
+		}
+		*at = wait->next;
+		atomic_fetch_sub_explicit(&s->n_fds, 1, memory_order_relaxed);
+		wait->came = mine;
+		/* gone after this */
+		kci_waiter_unpark(&wait->waiter);
+	}
+	if (s->fds->entries[fd].first)
+		(void)arm(s->fds, fd);
+}
+
+static int epoll_until(int epoll, struct epoll_event *events, uint64_t deadline)
+{
+#ifdef HAVE_EPOLL_PWAIT2
+	uint64_t left = kci_deadline_left(deadline);
+	struct timespec ts = { .tv_sec = (time_t)(left / KC_NS_PER_SEC),
+			       .tv_nsec = (long)(left % KC_NS_PER_SEC) };
+	int n = epoll_pwait2(epoll, events, PER_POLL, deadline == KC_NEVER ? NULL : &ts, NULL);
+
+	if (n >= 0 || errno != ENOSYS)
+		return n;
+#endif
+	return epoll_wait(epoll, events, PER_POLL, kci_deadline_poll_ms(deadline));
+}
+
+void kci_fds_poll(struct kc_sched *s, uint64_t deadline)
+{
+	struct epoll_event events[PER_POLL];
+	int saved = kci_thread_nocancel();
+	int n = epoll_until(s->fds->epoll, events, deadline);
+	uint64_t rung;
+
+	kci_thread_nocancel_end(saved);
+	if (n <= 0)
+		return;
+	KC_MUTEX_LOCK(&s->fds_lock);
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.fd < 0)
+			(void)!read(s->fds->bell, &rung, sizeof(rung));
+		else
+			fire(s, events[i].data.fd, (short)events[i].events);
+	}
+	KC_MUTEX_UNLOCK(&s->fds_lock);
+}
+
+static int coro_wait(struct kc_sched *s, int fd, short events, uint64_t deadline,
+		     kc_cancel_t *token)
+{
+	struct wait wait = { .events = events };
+	bool listed;
+	int r;
+
+	if (s->deterministic)
+		return kci_fail(KC_ENOTSUP, "descriptors are not deterministic");
+	kci_waiter_init(&wait.waiter);
+	KC_MUTEX_LOCK(&s->fds_lock);
+	r = enlist(s, fd, &wait);
+	KC_MUTEX_UNLOCK(&s->fds_lock);
+	if (r != 0)
+		return r;
+	kci_notify_fd(s);
+	r = kci_waiter_park(&wait.waiter, deadline, token);
+	if (r == 0)
+		return wait.came;
+	KC_MUTEX_LOCK(&s->fds_lock);
+	listed = wait.came == 0;
+	if (listed) {
+		unlist(s, fd, &wait);
+		(void)arm(s->fds, fd);
+	}
+	KC_MUTEX_UNLOCK(&s->fds_lock);
+	if (listed)
+		return r;
+	/* it came while this one woke up */
+	kci_waiter_await(&wait.waiter);
+	return wait.came;
+}
+
+/* ---- a plain thread --------------------------------------------------------- */
+
+struct thread_hook {
+	struct kci_cancel_hook hook;
+	int bell;
+};
+
+static void on_cancel(struct kci_cancel_hook *hook)
+{
+	uint64_t one = 1;
+
+	(void)!write(KC_CONTAINER_OF(hook, struct thread_hook, hook)->bell, &one, sizeof(one));
+}
+
+/* Events, 0 at the deadline, or a code. */
+static int thread_poll(struct pollfd p[2], uint64_t deadline)
+{
+	int saved = kci_thread_nocancel();
+	int n;
+
+	do {
+		uint64_t left = kci_deadline_left(deadline);
+		struct timespec ts = { .tv_sec = (time_t)(left / KC_NS_PER_SEC),
+				       .tv_nsec = (long)(left % KC_NS_PER_SEC) };
+
+		n = ppoll(p, 2, deadline == KC_NEVER ? NULL : &ts, NULL);
+	} while (n < 0 && errno == EINTR);
+	kci_thread_nocancel_end(saved);
+	if (n < 0)
+		return kci_fail(errno_code(errno), "descriptor %d: %s", p[0].fd, strerror(errno));
+	if (p[0].revents & POLLNVAL)
+		return kci_fail(KC_EINVAL, "descriptor %d is not open", p[0].fd);
+	return p[0].revents;
+}
+
+static int thread_wait(int fd, short events, uint64_t deadline, kc_cancel_t *token)
+{
+	struct pollfd p[2] = { { .fd = fd, .events = events }, { .fd = -1, .events = POLLIN } };
+	struct thread_hook h = { .bell = -1 };
+	int r;
+
+	if (token) {
+		h.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (h.bell < 0)
+			return kci_fail(KC_ENOMEM, "no descriptor to be cancelled by: %s",
+					strerror(errno));
+		p[1].fd = h.bell;
+		if (!kci_cancel_hook_add(token, &h.hook, on_cancel))
+			deadline = 0;
+	}
+	r = thread_poll(p, deadline);
+	if (token) {
+		kci_cancel_hook_remove(token, &h.hook);
+		(void)close(h.bell);
+		if (r == 0)
+			r = kci_cancel_check(token);
+	}
+	return r;
+}
+
+/* ---- the call --------------------------------------------------------------- */
+
+static int wait_fd(int fd, short events, long timeout_ms, kc_cancel_t *token)
+{
+	struct kc_coro *co = kci_coro_current();
+	int r = kci_cancel_check(token);
+
+	if (r < 0)
+		return r;
+	if (fd < 0)
+		return kci_fail(KC_EINVAL, "descriptor %d", fd);
+	if (events == 0 || (events & ~EVENTS))
+		return kci_fail(KC_EINVAL, "events 0x%hx: none, or unknown ones", events);
+	if (timeout_ms == 0) {
+		r = co && co->sched->deterministic
+			    ? kci_fail(KC_ENOTSUP, "descriptors are not deterministic")
+			    : thread_wait(fd, events, 0, NULL);
+		return r == 0 ? KC_EAGAIN : r;
+	}
+	if (co)
+		return coro_wait(co->sched, fd, events, kci_deadline_from_ms(timeout_ms), token);
+	r = thread_wait(fd, events, kci_deadline_from_ms(timeout_ms), token);
+	return r == 0 ? KC_ETIME : r;
+}
+
+int kc_wait_fd_c(int fd, short events, long timeout_ms, kc_cancel_t *token)
+{
+	return (int)kci_result(wait_fd(fd, events, timeout_ms, token));
+}
+
+int kc_wait_fd(int fd, short events, long timeout_ms)
+{
+	return kc_wait_fd_c(fd, events, timeout_ms, NULL);
+}
