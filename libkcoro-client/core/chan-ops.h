@@ -25,6 +25,8 @@
 #include "kcoro/stats.h"
 #include "kcoro/zref.h"
 
+struct kci_waiter;
+
 /* One send call, of any spelling. */
 struct kci_send {
 	const void *elems;	   /* fixed elements (descriptors too): n of elem_size bytes */
@@ -86,6 +88,7 @@ struct kc_chan {
 	unsigned capabilities; /* KC_CHAN_CAP_*; fixed once the channel is in use */
 	/* core/chan.c's own: */
 	_Atomic uint32_t calls; /* in progress, see kci_chan_enter() */
+	struct kci_waiter *idle; /* of who waits until there are none */
 	struct kci_failures send_failures;
 	struct kci_failures recv_failures;
 };

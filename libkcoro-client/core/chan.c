@@ -9,15 +9,14 @@
  */
 #include "kcoro/chan.h"
 
-#include <limits.h>
-
 #include "kcoro/error.h"
 #include "libkcoro-client/core/cancel.h"
 #include "libkcoro-client/core/chan-call.h"
 #include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/core/waiter.h"
 #include "libkcoro-client/port/kcoro_port.h"
 
-/* In kc_chan.calls: somebody sleeps until the rest of the word is 0. */
+/* In kc_chan.calls: somebody waits until the rest of the word is 0. */
 #define IDLE_AWAITED 0x80000000u
 
 void kci_chan_init(kc_chan_t *ch, const struct kci_chan_ops *ops, enum kc_kind kind,
@@ -45,21 +44,20 @@ int kci_chan_enter(kc_chan_t *ch)
 
 void kci_chan_leave(kc_chan_t *ch)
 {
-	_Atomic uint32_t *word = &ch->calls;
-
-	/* the handle may be freed from here on; only the address is still used */
-	if (atomic_fetch_sub_explicit(word, 1, memory_order_acq_rel) == (IDLE_AWAITED | 1))
-		kci_futex_wake(word, INT_MAX);
+	/* the handle may be freed from here on; but not while this one is waited for */
+	if (atomic_fetch_sub_explicit(&ch->calls, 1, memory_order_acq_rel) == (IDLE_AWAITED | 1))
+		kci_waiter_unpark(ch->idle);
 }
 
 void kci_chan_wait_idle(kc_chan_t *ch)
 {
-	uint32_t calls = atomic_fetch_or(&ch->calls, IDLE_AWAITED) | IDLE_AWAITED;
+	struct kci_waiter waiter;
 
-	while (calls != IDLE_AWAITED) {
-		(void)kci_futex_wait(&ch->calls, calls, KC_NEVER);
-		calls = atomic_load(&ch->calls);
-	}
+	/* a coroutine parks: the calls it waits for may be those of its worker's others */
+	kci_waiter_init(&waiter);
+	ch->idle = &waiter;
+	if (atomic_fetch_or(&ch->calls, IDLE_AWAITED) > 0)
+		kci_waiter_await(&waiter);
 	atomic_fetch_and(&ch->calls, ~IDLE_AWAITED);
 }
 

@@ -446,6 +446,36 @@ static long drain_own(void *arg)
 	return kc_sched_destroy(arg) == KC_EINVAL ? 0 : __LINE__;
 }
 
+/* The calls that end with a handle have to return first, on the worker of who destroys it. */
+static long receive(void *ch)
+{
+	uint64_t value;
+
+	return kc_chan_recv(ch, &value, -1);
+}
+
+static long destroy(void *ch)
+{
+	kc_chan_destroy(ch);
+	return 0;
+}
+
+static void a_handle_goes_while_others_wait(void **state)
+{
+	kc_sched_t *s = make(1);
+	kc_coro_t *co[3];
+	kc_chan_t *ch;
+
+	assert_int_equal(kc_chan_make(&ch, KC_BUFFERED, sizeof(uint64_t), 1), 0);
+	for (int i = 0; i < 3; i++)
+		co[i] = spawn(s, receive, ch);
+	/* in their order */
+	assert_int_equal(join(spawn(s, destroy, ch)), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(join(co[i]), KC_EPIPE);
+	unmake(s);
+}
+
 static void a_scheduler_is_drained(void **state)
 {
 	kc_sched_t *s = make(2);
@@ -682,6 +712,7 @@ int main(void)
 		KCT_TEST(coroutines_and_threads_sleep),
 		KCT_TEST(one_sleeps_on_a_pool_at_rest),
 		KCT_TEST(a_sleeping_coroutine_is_cancelled),
+		KCT_TEST(a_handle_goes_while_others_wait),
 		KCT_TEST(a_scheduler_is_drained),
 		KCT_TEST(detached_and_forgotten_ones_go),
 		KCT_TEST(the_number_of_coroutines_has_a_bound),
