@@ -28,6 +28,12 @@
  * the library connects again and resumes its session unseen by the callers; if
  * the daemon is not back within the grace, calls give KC_ECONNRESET.
  *
+ * Coroutines. Every call here, and every call on a channel here, that has to wait
+ * parks the coroutine it is made from, also the one that reads for all, waits for room
+ * in the socket, connects, or waits for kcorod to come back; its worker runs others.
+ * Threads and coroutines may share a connection. One that reads for all and does not get
+ * its turn, since others keep its workers, keeps all of them waiting.
+ *
  * Delivery. kc_chan_recv() and its family take at most once: an element is gone
  * once the call returned. kc_chan_recv_lease() takes at least once: it comes back
  * to the channel, marked redelivered, unless it is acknowledged in time.
@@ -141,7 +147,8 @@ KC_BEGIN_DECLS
  *          KC_EDQUOT       too many connections
  *          KC_EPROTO       whoever answered does not speak version 1
  *          KC_ENOMEM       no memory or no descriptor
- * Thread:  any.
+ * Thread:  any. While kcorod has more to accept than it has room for, a thread waits in
+ *          place of a coroutine; it ends with that.
  * Source:  proto/PROTOCOL.md, "HELLO"
  * Since:   0.1
  */

@@ -28,9 +28,8 @@
  *	kc_join(co, &result, -1);
  *
  * Coroutines are not preempted: one that computes for long, or blocks in a call
- * that is not kcoro's, keeps its worker. So does one of those that make calls on a
- * connection to kcorod, the one that reads for all of them. A woken coroutine runs
- * where its waker ran; idle workers take over what waits there.
+ * that is not kcoro's, keeps its worker. A woken coroutine runs where its waker ran;
+ * idle workers take over what waits there.
  *
  * A coroutine may go on on another thread after each blocking call. What belongs
  * to a thread is therefore not a coroutine's: errno, thread-local variables,
@@ -178,7 +177,8 @@ KC_PUBLIC KC_MUST_CHECK int kc_sched_drain(kc_sched_t *sched, long timeout_ms);
  * drawn from the seed, and the clock is virtual: it stands still while any of them
  * can go on, and then jumps to the next deadline. So the same seed gives the same
  * order, also of timeouts, as long as nothing else (threads, the real clock,
- * addresses) decides what the coroutines do. kc_wait_fd() gives KC_ENOTSUP.
+ * addresses) decides what the coroutines do. kc_wait_fd() gives KC_ENOTSUP; a call on
+ * a connection to kcorod may block the thread.
  *
  * Returns: 0, or
  *          KC_EAGAIN   those left wait for what nobody among them will do; more may be

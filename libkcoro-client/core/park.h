@@ -15,6 +15,7 @@
 
 #include <stdint.h>
 
+#include "kcoro/cancel.h"
 #include "kcoro/types.h"
 #include "libkcoro-client/port/kcoro_port.h"
 
@@ -37,6 +38,21 @@ void kci_coro_ready(kc_coro_t *coro);
 bool kci_coro_alarm_set(kc_coro_t *self, _Atomic uint32_t *flags, uint64_t deadline);
 /* On return the flag is up or will not be raised any more. */
 void kci_coro_alarm_clear(kc_coro_t *self);
+
+struct kci_waiter;
+
+/* The running coroutine, if its scheduler can wait for descriptors. NULL: whoever waits for
+ * one blocks the thread. */
+kc_coro_t *kci_coro_polling(void);
+
+/*
+ * Wait, as the coroutine that made w just now, until fd has one of the events: those that
+ * came. KC_ETIME at the deadline, KC_ECANCELED once token (may be NULL) is set, or a code of
+ * kc_wait_fd(). 0: somebody else unparked w, and nothing has come. Who does so must find w
+ * under a lock that the caller takes after this and before w is gone.
+ */
+int kci_coro_wait_fd(struct kci_waiter *w, int fd, short events, uint64_t deadline,
+		     kc_cancel_t *token);
 
 /* Raise a flag in the word a coroutine waits on, and make it ready if that is for the
  * caller to do. The word may be gone afterwards. */

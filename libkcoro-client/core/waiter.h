@@ -36,7 +36,7 @@ int kci_waiter_park(struct kci_waiter *w, uint64_t deadline, kc_cancel_t *token)
 /* Wait for an unpark that is certain to come. */
 void kci_waiter_await(struct kci_waiter *w);
 
-/* At most once per init. The waiter may be gone by the time this returns: the
+/* At most once per init (but see kci_coro_wait_fd()). The waiter may be gone by the time this returns: the
  * caller must not touch it, nor what lies in the same frame, afterwards. */
 void kci_waiter_unpark(struct kci_waiter *w);
 

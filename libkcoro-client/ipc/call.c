@@ -9,6 +9,7 @@
 
 #include "kcoro/error.h"
 #include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/ipc/bell.h"
 #include "proto/bytes.h"
 #include "proto/frame.h"
 #include "proto/message.h"

@@ -14,6 +14,8 @@
 #include "kcoro/error.h"
 #include "libkcoro-client/core/cancel.h"
 #include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/core/park.h"
+#include "libkcoro-client/ipc/bell.h"
 #include "libkcoro-client/ipc/call.h"
 #include "libkcoro-client/ipc/chan-socket.h"
 #include "libkcoro-client/ipc/debug.h"
@@ -33,12 +35,12 @@ int kci_conn_new(kc_ipc_conn_t **ret)
 	conn->process = kci_process_id();
 	atomic_init(&conn->refs, 1);
 	KC_MUTEX_INIT(&conn->lock);
-	KC_MUTEX_INIT(&conn->fd_lock);
 	kcp_stream_init(&conn->stream, -1, KCI_FRAME_MAX, KCI_OUT_MAX);
 	kci_list_init(&conn->waiting);
 	kci_list_init(&conn->outbox);
 	kci_list_init(&conn->sent);
 	kci_list_init(&conn->recalls);
+	kci_list_init(&conn->fd_waiting);
 	for (size_t i = 0; i < KCI_CONN_BUCKETS; i++) {
 		kci_list_init(&conn->by_id[i]);
 		kci_list_init(&conn->chans[i]);
@@ -63,7 +65,6 @@ void kci_conn_unref(kc_ipc_conn_t *conn)
 	kci_page_done(conn);
 	(void)close(conn->wake_fd);
 	KC_MUTEX_DESTROY(&conn->lock);
-	KC_MUTEX_DESTROY(&conn->fd_lock);
 	KC_FREE(conn);
 }
 
@@ -99,20 +100,41 @@ void kci_conn_unlock(kc_ipc_conn_t *conn, int saved)
 	kci_thread_nocancel_end(saved);
 }
 
+/* Who waits for its turn with calls whose reply has a descriptor. */
+struct fd_turn {
+	struct kci_list link; /* on conn->fd_waiting */
+	struct kci_waiter waiter;
+};
+
 int kci_conn_lock_fd(kc_ipc_conn_t *conn)
 {
-	int saved = kci_thread_nocancel();
+	int saved = kci_conn_lock(conn);
+	struct fd_turn turn;
 
-	KC_MUTEX_LOCK(&conn->fd_lock);
+	if (!conn->fd_busy) {
+		conn->fd_busy = true;
+		return saved;
+	}
+	kci_waiter_init(&turn.waiter);
+	kci_list_append(&conn->fd_waiting, &turn.link);
+	KC_MUTEX_UNLOCK(&conn->lock);
+	/* certain to come: the call before ends at the latest with the connection */
+	kci_waiter_await(&turn.waiter);
 	KC_MUTEX_LOCK(&conn->lock);
 	return saved;
 }
 
 void kci_conn_unlock_fd(kc_ipc_conn_t *conn, int saved)
 {
-	KC_MUTEX_UNLOCK(&conn->lock);
-	KC_MUTEX_UNLOCK(&conn->fd_lock);
-	kci_thread_nocancel_end(saved);
+	struct fd_turn *next = KCI_LIST_FIRST(&conn->fd_waiting, struct fd_turn, link);
+
+	/* handed over: it stays busy */
+	conn->fd_busy = next != NULL;
+	if (next) {
+		kci_list_remove(&next->link);
+		kci_waiter_unpark(&next->waiter);
+	}
+	kci_conn_unlock(conn, saved);
 }
 
 int kci_conn_dead(const kc_ipc_conn_t *conn)
@@ -160,7 +182,7 @@ void kci_conn_fail(kc_ipc_conn_t *conn, int code, const char *fmt, ...)
 	(void)vsnprintf(words, sizeof(words), fmt, ap);
 	va_end(ap);
 	kci_conn_end(conn, code, words);
-	/* the descriptor is the reader's, who may be in poll() with it */
+	/* the descriptor is the reader's, who may be waiting for it */
 	if (conn->stream.fd >= 0)
 		(void)shutdown(conn->stream.fd, SHUT_RDWR);
 }
@@ -173,15 +195,6 @@ void kci_conn_break(kc_ipc_conn_t *conn, const char *why)
 	conn->state = KCI_BROKEN;
 	conn->grace_until = kci_clock_now() + conn->hello.grace_ms * KC_NS_PER_MS;
 	kci_conn_wake(conn);
-}
-
-void kci_conn_wake(kc_ipc_conn_t *conn)
-{
-	const uint64_t one = 1;
-
-	/* full means that a wake-up is pending already */
-	if (write(conn->wake_fd, &one, sizeof(one)) < 0)
-		return;
 }
 
 /* ---- waiting --------------------------------------------------------------- */
@@ -227,6 +240,9 @@ static int park(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t *token)
 
 	kci_waiter_init(&wait->waiter);
 	wait->parked = true;
+	/* what the thread was told belongs to others once this one is off it */
+	if (wait->waiter.coro)
+		kci_detail_clear();
 	KC_MUTEX_UNLOCK(&conn->lock);
 	r = kci_waiter_park(&wait->waiter, wait->deadline, token);
 	KC_MUTEX_LOCK(&conn->lock);
@@ -234,7 +250,7 @@ static int park(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t *token)
 	return r;
 }
 
-/* Gets a reader whose own token is set out of its poll(). */
+/* Gets a thread that reads and whose own token is set out of its poll(). */
 struct reader_hook {
 	struct kci_cancel_hook hook;
 	kc_ipc_conn_t *conn;
@@ -242,25 +258,26 @@ struct reader_hook {
 
 static void on_cancel(struct kci_cancel_hook *hook)
 {
-	kci_conn_wake(KC_CONTAINER_OF(hook, struct reader_hook, hook)->conn);
+	kci_conn_ring(KC_CONTAINER_OF(hook, struct reader_hook, hook)->conn);
 }
 
 static int read_for_all(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t *token)
 {
 	struct reader_hook hook = { .conn = conn };
+	bool hooked = token && !kci_coro_polling();
 	int r = 0;
 
 	conn->reading = true;
-	if (token)
+	if (hooked)
 		(void)kci_cancel_hook_add(token, &hook.hook, on_cancel);
 	while (!wait->ready && r == 0) {
 		r = kci_cancel_check(token);
 		if (r == 0)
-			kci_conn_turn(conn, wait);
+			kci_conn_turn(conn, wait, token);
 		if (!wait->ready && kci_deadline_left(wait->deadline) == 0)
 			r = KC_ETIME;
 	}
-	if (token)
+	if (hooked)
 		kci_cancel_hook_remove(token, &hook.hook);
 	conn->reading = false;
 	return r;

@@ -10,6 +10,13 @@
  * that must always hold is: if somebody sleeps, somebody reads or has just been
  * woken to do so.
  *
+ * Threads and coroutines share a connection and take the role from one another. What
+ * is a sleep for a thread is for a coroutine to be parked, also as the reader: its
+ * scheduler waits for the descriptor (bell.h). So a coroutine may come back on
+ * another thread from everything that drops the lock, and nothing but the lock itself
+ * is held by a thread: no other mutex across a wait, no words of kci_detail() from
+ * before one to after it.
+ *
  * Writers write at once, under the lock. What the socket does not take stays in
  * the stream's buffer, and requests that must wait for it in `outbox`; the reader
  * sends the rest when the socket has room. So nobody is stuck writing while the
@@ -70,7 +77,7 @@ struct kc_ipc_conn {
 	uint64_t process; /* fork guard */
 	_Atomic uint32_t refs;
 	char path[KCI_PATH_SIZE]; /* of the socket; to come back to it */
-	int wake_fd;		  /* an eventfd the reader polls too */
+	int wake_fd;		  /* an eventfd that a thread polls with the socket */
 
 	KC_MUTEX_T lock; /* guards what follows; the input half of stream is the reader's */
 	enum kci_conn_state state;
@@ -80,8 +87,9 @@ struct kc_ipc_conn {
 	struct kcp_stream stream;
 
 	bool reading; /* somebody is the reader */
-	bool polling; /* and is in poll(), with these events: */
+	bool polling; /* and waits for the socket, with these events: */
 	short poll_events;
+	struct kci_bell *bell; /* of a coroutine that waits for a descriptor; else NULL */
 	struct kci_list waiting; /* kci_wait of everyone in kci_conn_wait(), by arrival */
 
 	uint64_t last_id;
@@ -97,18 +105,18 @@ struct kc_ipc_conn {
 	struct kci_list chans[KCI_CONN_BUCKETS]; /* kci_schan, by attachment */
 	struct kci_list recalls;		 /* kci_schan with a RECALL to answer */
 	struct kci_frames frames;
-	bool watching; /* a call whose reply has a descriptor is under way, by who has fd_lock */
+	bool fd_busy; /* somebody is between kci_conn_lock_fd() and its end */
+	struct kci_list fd_waiting; /* those who want to be next, by arrival */
+	bool watching;		    /* a call whose reply has a descriptor is under way */
 	struct kcp_cursor *page; /* shared with kcorod; NULL: not mapped. Set once */
 	uint64_t windowed_id;	 /* highest id of a SEND that need not be replied to */
-
-	KC_MUTEX_T fd_lock; /* taken before lock */
 };
 
-/* Somebody waiting. Lives in the waiting thread's frame. */
+/* Somebody waiting. Lives in the frame of who waits. */
 struct kci_wait {
 	struct kci_list link; /* on conn->waiting */
 	struct kci_waiter waiter;
-	bool parked; /* asleep, and not woken yet */
+	bool parked; /* asleep or parked, and not woken yet */
 	bool ready;  /* what it waits for is there */
 	bool drain;  /* it waits for a live connection with nothing left to write */
 	uint64_t deadline; /* KC_NEVER, as it is kcorod that watches deadlines, or a short wait */
@@ -126,12 +134,13 @@ int kci_conn_enter(kc_ipc_conn_t *conn);
 void kci_conn_leave(kc_ipc_conn_t *conn);
 
 /* The lock. No kc_ call may be a cancellation point: from lock to unlock, waits
- * included, the thread cannot be cancelled. `saved` goes from one to the other. */
+ * included, the thread cannot be cancelled. `saved` goes from one to the other; where
+ * coroutines run it is the same on every thread. */
 int kci_conn_lock(kc_ipc_conn_t *conn);
 void kci_conn_unlock(kc_ipc_conn_t *conn, int saved);
 
-/* Both locks, for calls whose reply has a descriptor: one at a time on a connection, so
- * that each reply's descriptor is its own. */
+/* The lock, for calls whose reply has a descriptor: one at a time on a connection, so that
+ * each reply's descriptor is its own. What waits in between drops the lock all the same. */
 int kci_conn_lock_fd(kc_ipc_conn_t *conn);
 void kci_conn_unlock_fd(kc_ipc_conn_t *conn, int saved);
 
@@ -169,9 +178,6 @@ int kci_conn_drain(kc_ipc_conn_t *conn, kc_cancel_t *token);
 void kci_conn_take_over(kc_ipc_conn_t *conn);
 void kci_conn_hand_over(kc_ipc_conn_t *conn);
 
-/* Get the reader out of its poll(). */
-void kci_conn_wake(kc_ipc_conn_t *conn);
-
 /* ---- send.c ---------------------------------------------------------------- */
 
 /* Write what can be written: output that waits, requests, answers to RECALL,
@@ -187,8 +193,9 @@ int kci_notice_end(kc_ipc_conn_t *conn, size_t at);
 
 /* ---- reader.c -------------------------------------------------------------- */
 
-/* One turn of the reader: repair, write, poll, read, hand out. Drops the lock. */
-void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait);
+/* One turn of the reader: repair, write, wait, read, hand out. Drops the lock. token (may be
+ * NULL) ends the wait of a coroutine; for a thread kci_conn_ring() has to do so. */
+void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait, kc_cancel_t *token);
 
 /* ---- resume.c -------------------------------------------------------------- */
 
@@ -197,7 +204,8 @@ void kci_conn_resume(kc_ipc_conn_t *conn);
 
 /* ---- socket.c -------------------------------------------------------------- */
 
-/* A connected, non-blocking socket, or a KC_E* code with its words. */
+/* A connected, non-blocking socket, or a KC_E* code with its words. While kcorod has too many
+ * to accept it waits; for a coroutine a thread does, which ends with that. */
 int kci_socket_connect(const char *path, uint64_t deadline);
 
 /*
@@ -209,9 +217,6 @@ int kci_socket_connect(const char *path, uint64_t deadline);
 int kci_socket_await(kc_ipc_conn_t *conn, uint64_t deadline, int *ret_fd);
 
 /* ---- handshake.c ----------------------------------------------------------- */
-
-/* Whoever was woken by wake_fd: was it because the connection is dead? */
-bool kci_conn_woken_dead(kc_ipc_conn_t *conn);
 
 /*
  * HELLO on a fresh stream. 0, or KC_ECONNRESET (hung up, or no answer in time),

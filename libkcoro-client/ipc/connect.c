@@ -10,6 +10,7 @@
 
 #include "kcoro/error.h"
 #include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/ipc/bell.h"
 #include "libkcoro-client/ipc/conn.h"
 #include "libkcoro-client/ipc/debug.h"
 #include "proto/frame.h"
@@ -101,9 +102,9 @@ int kc_ipc_connect(kc_ipc_conn_t **ret, const char *path)
 	return (int)kci_result(r);
 }
 
-/* Nobody else uses the stream any more. Without BYE leases and elements given ahead would
- * stay with the session for its grace. What kcorod still sends is read, or it might not
- * read on. */
+/* Lock held, but for the waits: the connection is dead, so nobody else uses the stream any
+ * more. Without BYE leases and elements given ahead would stay with the session for its
+ * grace. What kcorod still sends is read, or it might not read on. */
 static void say_bye(kc_ipc_conn_t *conn)
 {
 	uint64_t deadline = kci_deadline_from_ms(BYE_MS);
@@ -113,10 +114,15 @@ static void say_bye(kc_ipc_conn_t *conn)
 	if (kci_notice_end(conn, kci_notice_begin(conn, KCP_BYE)) < 0)
 		return;
 	while (kcp_stream_flush(stream) == KC_EAGAIN && kci_deadline_left(deadline)) {
-		struct pollfd p = { .fd = stream->fd, .events = POLLIN | POLLOUT };
+		struct kci_bell bell;
+		int came;
 
-		if (poll(&p, 1, kci_deadline_poll_ms(deadline)) > 0 && p.revents & POLLIN &&
-		    read(stream->fd, bin, sizeof(bin)) == 0)
+		kci_bell_hang(conn, &bell);
+		KC_MUTEX_UNLOCK(&conn->lock);
+		came = kci_bell_await(conn, &bell, stream->fd, POLLIN | POLLOUT, deadline, NULL);
+		KC_MUTEX_LOCK(&conn->lock);
+		kci_bell_take(conn);
+		if (came < 0 || (came & POLLIN && read(stream->fd, bin, sizeof(bin)) == 0))
 			return;
 	}
 }

@@ -3,16 +3,14 @@
  * The first frames of a connection, HELLO and RESUME: one request at a time, on
  * a stream nobody else uses yet.
  */
-#include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kcoro/error.h"
 #include "kcoro/version.h"
 #include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/ipc/bell.h"
 #include "libkcoro-client/ipc/conn.h"
-#include "libkcoro-client/ipc/debug.h"
 #include "proto/frame.h"
 #include "proto/message.h"
 #include "proto/result.h"
@@ -50,44 +48,26 @@ static int read_reply(const struct kcp_header *header, const uint8_t *payload,
 	return result_of(ret_args);
 }
 
-bool kci_conn_woken_dead(kc_ipc_conn_t *conn)
-{
-	uint64_t count;
-	bool dead;
-
-	KC_MUTEX_LOCK(&conn->lock);
-	/* what else it was for is seen to when the handshake is over */
-	if (read(conn->wake_fd, &count, sizeof(count)) < 0)
-		KCI_DEBUG("eventfd: errno %d", errno);
-	dead = conn->state == KCI_DEAD;
-	KC_MUTEX_UNLOCK(&conn->lock);
-	return dead;
-}
-
 /* Write what waits, and read once when there is something. 0, or a code. */
 static int exchange(kc_ipc_conn_t *conn, struct kcp_stream *stream, uint64_t deadline)
 {
-	struct pollfd p[2] = {
-		{ .fd = stream->fd, .events = POLLIN },
-		{ .fd = conn->wake_fd, .events = POLLIN },
-	};
-	int n, r;
+	short events = kcp_stream_pending(stream) ? POLLIN | POLLOUT : POLLIN;
+	int came, r;
 
-	if (kcp_stream_pending(stream))
-		p[0].events |= POLLOUT;
-	n = poll(p, 2, kci_deadline_poll_ms(deadline));
-	if (n > 0 && p[1].revents && kci_conn_woken_dead(conn))
-		return KC_ECANCELED;
-	if (n <= 0)
+	/* what else it was woken for is seen to when the handshake is over */
+	came = kci_conn_await(conn, stream->fd, events, deadline);
+	if (came < 0)
+		return came;
+	if (came == 0)
 		return kci_deadline_left(deadline)
 			       ? 0
 			       : kci_fail(KC_ECONNRESET, "kcorod does not answer");
-	if (p[0].revents & POLLOUT) {
+	if (came & POLLOUT) {
 		r = kcp_stream_flush(stream);
 		if (r < 0 && r != KC_EAGAIN)
 			return kci_fail(r, "kcorod hung up");
 	}
-	if (!(p[0].revents & ~POLLOUT))
+	if (!(came & ~POLLOUT))
 		return 0;
 	r = kcp_stream_fill(stream);
 	if (r == 0 || r == KC_ECONNRESET)

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The reader's turn: poll, read, and give each frame to whom it belongs.
+ * The reader's turn: wait, read, and give each frame to whom it belongs.
  */
-#include <errno.h>
 #include <poll.h>
-#include <unistd.h>
 
 #include "kcoro/error.h"
+#include "libkcoro-client/ipc/bell.h"
 #include "libkcoro-client/ipc/call.h"
 #include "libkcoro-client/ipc/chan-socket.h"
 #include "libkcoro-client/ipc/conn.h"
@@ -105,24 +104,10 @@ static void hand_out(kc_ipc_conn_t *conn)
 		kcp_stream_drop_fd(&conn->stream);
 }
 
-/* For ppoll(): NULL is for ever. */
-static const struct timespec *time_left(uint64_t deadline, struct timespec *buf)
+void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait, kc_cancel_t *token)
 {
-	uint64_t left = kci_deadline_left(deadline);
-
-	if (left == KC_NEVER)
-		return NULL;
-	buf->tv_sec = (time_t)(left / KC_NS_PER_SEC);
-	buf->tv_nsec = (long)(left % KC_NS_PER_SEC);
-	return buf;
-}
-
-void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait)
-{
-	struct pollfd p[2];
-	struct timespec left;
-	int r = KC_EAGAIN;
-	uint64_t count;
+	struct kci_bell bell;
+	int came, r = KC_EAGAIN;
 
 	if (conn->state == KCI_BROKEN) {
 		kci_conn_resume(conn);
@@ -133,25 +118,22 @@ void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait)
 	kci_conn_pump(conn);
 	if (conn->state != KCI_LIVE || wait->ready)
 		return;
-	p[0] = (struct pollfd){ .fd = conn->stream.fd, .events = POLLIN };
-	p[1] = (struct pollfd){ .fd = conn->wake_fd, .events = POLLIN };
-	if (kcp_stream_pending(&conn->stream))
-		p[0].events |= POLLOUT;
 	conn->polling = true;
-	conn->poll_events = p[0].events;
+	conn->poll_events = POLLIN;
+	if (kcp_stream_pending(&conn->stream))
+		conn->poll_events |= POLLOUT;
+	kci_bell_hang(conn, &bell);
 	kci_frames_lend(&conn->frames, &conn->stream);
 	kcp_stream_take_fds(&conn->stream, conn->watching);
 	KC_MUTEX_UNLOCK(&conn->lock);
 
-	if (ppoll(p, 2, time_left(wait->deadline, &left), NULL) > 0) {
-		/* woken: something may have changed that reading depends on */
-		if (p[1].revents && read(conn->wake_fd, &count, sizeof(count)) < 0)
-			KCI_DEBUG("eventfd: errno %d", errno);
-		else if (!p[1].revents && p[0].revents & ~POLLOUT)
-			r = kcp_stream_fill(&conn->stream);
-	}
+	/* not if woken: something may have changed that reading depends on */
+	came = kci_bell_await(conn, &bell, conn->stream.fd, conn->poll_events, wait->deadline, token);
+	if (came > 0 && came & ~POLLOUT)
+		r = kcp_stream_fill(&conn->stream);
 
 	KC_MUTEX_LOCK(&conn->lock);
+	kci_bell_take(conn);
 	conn->polling = false;
 	if (conn->state != KCI_LIVE)
 		return;
@@ -160,6 +142,8 @@ void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait)
 		/* not left to the next turn: this may have been the last for now */
 		if (!kci_list_empty(&conn->recalls) || conn->unconfirmed >= KCP_CONFIRM_EVERY)
 			kci_conn_pump(conn);
+	} else if (came < 0) {
+		kci_conn_fail(conn, KC_ECONNRESET, "no memory or no descriptor to wait with");
 	} else if (r == KC_ENOMEM) {
 		kci_conn_fail(conn, KC_ECONNRESET, "no memory for what kcorod sent");
 	} else if (r != KC_EAGAIN) {

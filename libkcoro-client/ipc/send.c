@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 #include "kcoro/error.h"
+#include "libkcoro-client/ipc/bell.h"
 #include "libkcoro-client/ipc/call.h"
 #include "libkcoro-client/ipc/chan-socket.h"
 #include "libkcoro-client/ipc/conn.h"
@@ -118,7 +119,7 @@ void kci_conn_pump(kc_ipc_conn_t *conn)
 		}
 		return;
 	}
-	/* somebody else polls, and not for room to write */
+	/* somebody else waits for the socket, and not for room to write */
 	if (conn->polling && !(conn->poll_events & POLLOUT))
 		kci_conn_wake(conn);
 }

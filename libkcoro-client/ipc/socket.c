@@ -14,6 +14,8 @@
 
 #include "kcoro/error.h"
 #include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/core/park.h"
+#include "libkcoro-client/ipc/bell.h"
 #include "libkcoro-client/ipc/conn.h"
 #include "libkcoro-client/ipc/debug.h"
 
@@ -49,6 +51,59 @@ static int connect_failed(const char *path, int err)
 	}
 }
 
+/* These give 0 or an errno, and no part of them is in kci_socket_connect(), where errno is not
+ * that of the same thread all the time. */
+
+static int __attribute__((noinline)) set_flags(int fd, int flags)
+{
+	return fcntl(fd, F_SETFL, flags) < 0 ? errno : 0;
+}
+
+static int __attribute__((noinline)) connect_once(int fd, const struct sockaddr_un *addr)
+{
+	int r;
+
+	do {
+		r = connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
+	} while (r < 0 && errno == EINTR);
+	return r < 0 ? errno : 0;
+}
+
+/* A full backlog has no event to wait for but the end of a connect() that blocks: a thread
+ * makes that one, and is gone when the coroutine goes on. */
+struct aside {
+	int fd;
+	const struct sockaddr_un *addr;
+	int err;
+	struct kci_waiter waiter;
+};
+
+static void *connect_blocking(void *arg)
+{
+	struct aside *a = arg;
+
+	a->err = set_flags(a->fd, 0);
+	if (a->err == 0)
+		a->err = connect_once(a->fd, a->addr);
+	kci_waiter_unpark(&a->waiter);
+	return NULL;
+}
+
+static int connect_aside(int fd, const struct sockaddr_un *addr)
+{
+	struct aside a = { .fd = fd, .addr = addr };
+	KC_THREAD_T thread;
+
+	kci_waiter_init(&a.waiter);
+	if (kci_thread_start(&thread, connect_blocking, &a) < 0)
+		return ENOMEM;
+	kci_detail_clear();
+	kci_waiter_await(&a.waiter);
+	/* it has nothing left to do */
+	kci_thread_join(thread);
+	return a.err;
+}
+
 int kci_socket_connect(const char *path, uint64_t deadline)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -58,29 +113,29 @@ int kci_socket_connect(const char *path, uint64_t deadline)
 		/* 0 would be no limit at all */
 		.tv_usec = (suseconds_t)(left % KC_NS_PER_SEC / 1000 + 1) % 1000000,
 	};
+	bool parks = kci_coro_polling() != NULL;
 	size_t len = strlen(path);
-	int fd, r;
+	int fd, err;
 
 	if (len == 0 || len >= sizeof(addr.sun_path))
 		return kci_fail(len ? KC_ENAMETOOLONG : KC_ENOENT,
 				"\"%s\": a socket's path has 1 to %zu bytes", path,
 				sizeof(addr.sun_path) - 1);
 	memcpy(addr.sun_path, path, len);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (parks ? SOCK_NONBLOCK : 0), 0);
 	if (fd < 0)
 		return connect_failed(path, errno);
 	/* a full backlog is waited for in connect(), for so long */
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
 		KCI_DEBUG("SO_SNDTIMEO: errno %d", errno);
-	do {
-		r = connect(fd, (struct sockaddr *)&addr, sizeof(addr));
-	} while (r < 0 && errno == EINTR);
-	if (r == 0)
-		r = fcntl(fd, F_SETFL, O_NONBLOCK);
-	if (r < 0) {
-		r = connect_failed(path, errno);
+	err = connect_once(fd, &addr);
+	if (err == EAGAIN && parks)
+		err = connect_aside(fd, &addr);
+	if (err == 0)
+		err = set_flags(fd, O_NONBLOCK);
+	if (err) {
 		(void)close(fd);
-		return r;
+		return connect_failed(path, err);
 	}
 	return fd;
 }
@@ -108,7 +163,6 @@ static int watch(int in, const char *path)
 int kci_socket_await(kc_ipc_conn_t *conn, uint64_t deadline, int *ret_fd)
 {
 	const char *path = conn->path;
-	struct pollfd p[2] = { { .events = POLLIN }, { .fd = conn->wake_fd, .events = POLLIN } };
 	int in = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	int fd = -1;
 	int r = 0;
@@ -119,21 +173,16 @@ int kci_socket_await(kc_ipc_conn_t *conn, uint64_t deadline, int *ret_fd)
 	if (r == 0) {
 		/* it may have come back just before the watch was set */
 		fd = kci_socket_connect(path, deadline);
-		p[0].fd = in;
 		while (fd < 0 && r == 0) {
-			int n = poll(p, 2, kci_deadline_poll_ms(deadline));
-
-			if (n > 0 && p[1].revents && kci_conn_woken_dead(conn))
-				r = KC_ECANCELED;
-			else if (n > 0 && p[0].revents)
-				break;
-			else if (kci_deadline_left(deadline) == 0)
+			r = kci_conn_await(conn, in, POLLIN, deadline);
+			if (r == 0 && kci_deadline_left(deadline) == 0)
 				r = KC_ETIME;
 		}
 	}
 	/* what exactly happened does not matter: all is tried anew */
 	(void)close(in);
-	if (r == 0)
-		*ret_fd = fd;
-	return r;
+	if (r < 0)
+		return r;
+	*ret_fd = fd;
+	return 0;
 }

@@ -25,7 +25,7 @@ struct wait {
 	struct wait *next;
 	short events;
 	short came; /* not 0: it is off the list, and its unpark on the way */
-	struct kci_waiter waiter;
+	struct kci_waiter *waiter;
 };
 
 struct entry {
@@ -193,8 +193,8 @@ static void fire(struct kc_sched *s, int fd, short came)
 		*at = wait->next;
 		atomic_fetch_sub_explicit(&s->n_fds, 1, memory_order_relaxed);
 		wait->came = mine;
-		/* gone after this */
-		kci_waiter_unpark(&wait->waiter);
+		/* with the lock held, which its owner takes before it leaves */
+		kci_waiter_unpark(wait->waiter);
 	}
 	if (s->fds->entries[fd].first)
 		(void)arm(s->fds, fd);
@@ -234,37 +234,46 @@ void kci_fds_poll(struct kc_sched *s, uint64_t deadline)
 	KC_MUTEX_UNLOCK(&s->fds_lock);
 }
 
-static int coro_wait(struct kc_sched *s, int fd, short events, uint64_t deadline,
+kc_coro_t *kci_coro_polling(void)
+{
+	struct kc_coro *co = kci_coro_current();
+
+	return co && !co->sched->deterministic ? co : NULL;
+}
+
+int kci_coro_wait_fd(struct kci_waiter *w, int fd, short events, uint64_t deadline,
 		     kc_cancel_t *token)
 {
-	struct wait wait = { .events = events };
-	bool listed;
+	struct wait wait = { .events = events, .waiter = w };
+	struct kc_sched *s = w->coro->sched;
 	int r;
 
-	if (s->deterministic)
-		return kci_fail(KC_ENOTSUP, "descriptors are not deterministic");
-	kci_waiter_init(&wait.waiter);
 	KC_MUTEX_LOCK(&s->fds_lock);
 	r = enlist(s, fd, &wait);
 	KC_MUTEX_UNLOCK(&s->fds_lock);
 	if (r != 0)
 		return r;
 	kci_notify_fd(s);
-	r = kci_waiter_park(&wait.waiter, deadline, token);
-	if (r == 0)
-		return wait.came;
+	r = kci_waiter_park(w, deadline, token);
+	/* the lock also if it came: whoever found this wait is done with it then */
 	KC_MUTEX_LOCK(&s->fds_lock);
-	listed = wait.came == 0;
-	if (listed) {
+	if (wait.came == 0) {
 		unlist(s, fd, &wait);
 		(void)arm(s->fds, fd);
 	}
 	KC_MUTEX_UNLOCK(&s->fds_lock);
-	if (listed)
-		return r;
-	/* it came while this one woke up */
-	kci_waiter_await(&wait.waiter);
-	return wait.came;
+	return wait.came ? wait.came : r;
+}
+
+static int coro_wait(struct kc_sched *s, int fd, short events, uint64_t deadline,
+		     kc_cancel_t *token)
+{
+	struct kci_waiter waiter;
+
+	if (s->deterministic)
+		return kci_fail(KC_ENOTSUP, "descriptors are not deterministic");
+	kci_waiter_init(&waiter);
+	return kci_coro_wait_fd(&waiter, fd, events, deadline, token);
 }
 
 /* ---- a plain thread --------------------------------------------------------- */

@@ -325,6 +325,9 @@ void *kci_worker_main(void *worker)
 	struct kc_sched *s = w->sched;
 	bool slept = true, watched = false;
 
+	/* Nobody can cancel this thread. A coroutine that holds cancellation off around a call
+	 * and comes back on another thread finds the same there. */
+	(void)kci_thread_nocancel();
 	(void)kci_worker_set(w);
 	kci_overflow_enter(w);
 	kci_fiber_adopt(&w->fiber);

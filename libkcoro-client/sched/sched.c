@@ -386,7 +386,7 @@ static void run_all(struct kc_sched *s, struct kci_worker *w)
 int kc_sched_run(kc_sched_t *sched)
 {
 	struct kci_worker *w;
-	int r;
+	int r, saved;
 
 	if (!sched)
 		return (int)kci_result(KC_EINVAL);
@@ -404,7 +404,10 @@ int kc_sched_run(kc_sched_t *sched)
 		kci_fiber_adopt(&w->fiber);
 		(void)kci_worker_set(w);
 		kci_clock_set_virtual(&sched->clock);
+		/* once for all: coroutines do not leave their calls in the order they came */
+		saved = kci_thread_nocancel();
 		run_all(sched, w);
+		kci_thread_nocancel_end(saved);
 		kci_clock_set_virtual(NULL);
 		(void)kci_worker_set(NULL);
 		kci_overflow_leave(w);

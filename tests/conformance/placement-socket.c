@@ -38,6 +38,18 @@ void socket_end(void)
 	(void)kct_daemon_stop(&kcorod);
 }
 
+int socket_warm_up(void)
+{
+	kc_ipc_conn_t *conn;
+	int r = kc_ipc_connect(&conn, kcorod.path);
+
+	if (r < 0)
+		return r;
+	r = kc_ipc_ping(conn);
+	kc_ipc_disconnect(conn);
+	return r;
+}
+
 static void own_free(struct own *own)
 {
 	if (own->rx != own->tx)

@@ -99,6 +99,7 @@ static int spawn(struct kct_daemon *d, int listen_fd, const char *const *argv)
 	char **env;
 	size_t n = 0, k = 0;
 	pid_t pid, parent = getpid();
+	sigset_t none;
 
 	snprintf(program, sizeof(program), "%s/kcorod/kcorod", build ? build : ".");
 	snprintf(log, sizeof(log), "%s/log", d->dir);
@@ -127,6 +128,9 @@ static int spawn(struct kct_daemon *d, int listen_fd, const char *const *argv)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(126);
+		/* a coroutine's thread takes no signals, but this one is stopped by one */
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
 		/* 3 may be any of ours: the log moves first. */
 		if (dup2(d->log_fd, STDERR_FILENO) < 0 || dup2(d->log_fd, STDOUT_FILENO) < 0)
 			_exit(126);
