@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a waiter asks of coroutines; sched/ answers. Nothing in core/ knows more of
- * them, and core/ includes nothing of sched/.
+ * What waiters and connections ask of coroutines; sched/ answers. Nothing in core/ and
+ * ipc/ knows more of them, and core/ includes nothing of sched/.
  *
  * A coroutine waits on one word of flags, in memory that stays until it has gone on.
  * To park it gives up its stack first; only then is KCI_PARKED raised in the word,

@@ -6,17 +6,10 @@
 #include "tests/conformance/coro.h"
 #include "tests/conformance/placement-socket.h"
 
-static int socket_coro_begin(void)
-{
-	int r = socket_begin();
-
-	return r == 0 ? socket_warm_up() : r;
-}
-
 const struct kct_placement kct_placement = {
 	.name = "socket, coroutines",
 	.traits = KCT_HAS_LEASES,
-	.begin = socket_coro_begin,
+	.begin = socket_begin_coro,
 	.end = socket_end,
 	.run = coro_run,
 	.make = socket_make_together,

@@ -50,6 +50,13 @@ int socket_warm_up(void)
 	return r;
 }
 
+int socket_begin_coro(void)
+{
+	int r = socket_begin();
+
+	return r == 0 ? socket_warm_up() : r;
+}
+
 static void own_free(struct own *own)
 {
 	if (own->rx != own->tx)

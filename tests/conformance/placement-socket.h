@@ -12,6 +12,8 @@ void socket_end(void);
 /* Once from a coroutine: its scheduler then has the descriptors that it keeps, and no case
  * seems to leave them behind. 0 or a code. */
 int socket_warm_up(void);
+/* Both. */
+int socket_begin_coro(void);
 /* Both handles on one connection, or on two. */
 int socket_make_together(struct kct_pair *ret, const struct kc_chan_options *opts,
 			 bool descriptors);

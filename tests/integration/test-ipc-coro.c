@@ -437,7 +437,7 @@ static void a_break_is_not_seen(void **state)
 
 	(void)state;
 	relay_start(&relay, kcorod.path, kct_seed(), 0);
-	run(cut_and_resumed, &relay, 1, 0);
+	run(cut_and_resumed, &relay, 1, KC_STACK_MIN);
 	relay_stop(&relay);
 }
 
