@@ -87,7 +87,7 @@ struct kc_chan {
 	size_t max_msg;	       /* messages only */
 	unsigned capabilities; /* KC_CHAN_CAP_*; fixed once the channel is in use */
 	/* core/chan.c's own: */
-	_Atomic uint32_t calls; /* in progress, see kci_chan_enter() */
+	_Atomic uint32_t calls;	 /* in progress, see kci_chan_enter() */
 	struct kci_waiter *idle; /* of who waits until there are none */
 	struct kci_failures send_failures;
 	struct kci_failures recv_failures;

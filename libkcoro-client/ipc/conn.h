@@ -89,7 +89,7 @@ struct kc_ipc_conn {
 	bool reading; /* somebody is the reader */
 	bool polling; /* and waits for the socket, with these events: */
 	short poll_events;
-	struct kci_bell *bell; /* of a coroutine that waits for a descriptor; else NULL */
+	struct kci_bell *bell;	 /* of a coroutine that waits for a descriptor; else NULL */
 	struct kci_list waiting; /* kci_wait of everyone in kci_conn_wait(), by arrival */
 
 	uint64_t last_id;
@@ -105,20 +105,20 @@ struct kc_ipc_conn {
 	struct kci_list chans[KCI_CONN_BUCKETS]; /* kci_schan, by attachment */
 	struct kci_list recalls;		 /* kci_schan with a RECALL to answer */
 	struct kci_frames frames;
-	bool fd_busy; /* somebody is between kci_conn_lock_fd() and its end */
+	bool fd_busy;		    /* somebody is between kci_conn_lock_fd() and its end */
 	struct kci_list fd_waiting; /* those who want to be next, by arrival */
 	bool watching;		    /* a call whose reply has a descriptor is under way */
-	struct kcp_cursor *page; /* shared with kcorod; NULL: not mapped. Set once */
-	uint64_t windowed_id;	 /* highest id of a SEND that need not be replied to */
+	struct kcp_cursor *page;    /* shared with kcorod; NULL: not mapped. Set once */
+	uint64_t windowed_id;	    /* highest id of a SEND that need not be replied to */
 };
 
 /* Somebody waiting. Lives in the frame of who waits. */
 struct kci_wait {
 	struct kci_list link; /* on conn->waiting */
 	struct kci_waiter waiter;
-	bool parked; /* asleep or parked, and not woken yet */
-	bool ready;  /* what it waits for is there */
-	bool drain;  /* it waits for a live connection with nothing left to write */
+	bool parked;	   /* away, and not woken yet */
+	bool ready;	   /* what it waits for is there */
+	bool drain;	   /* it waits for a live connection with nothing left to write */
 	uint64_t deadline; /* KC_NEVER, as it is kcorod that watches deadlines, or a short wait */
 };
 

@@ -128,7 +128,8 @@ void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait, kc_cancel_t
 	KC_MUTEX_UNLOCK(&conn->lock);
 
 	/* not if woken: something may have changed that reading depends on */
-	came = kci_bell_await(conn, &bell, conn->stream.fd, conn->poll_events, wait->deadline, token);
+	came = kci_bell_await(conn, &bell, conn->stream.fd, conn->poll_events, wait->deadline,
+			      token);
 	if (came > 0 && came & ~POLLOUT)
 		r = kcp_stream_fill(&conn->stream);
 
