@@ -16,6 +16,7 @@
 #include "kcoro/error.h"
 #include "libkcoro-client/core/cancel.h"
 #include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/core/park.h"
 #include "libkcoro-client/ipc/chan-socket.h"
 #include "proto/values.h"
 
@@ -398,7 +399,9 @@ static int lurk(struct kci_receive *rc)
 static bool may_lurk(const struct kci_receive *rc)
 {
 	return rc->sc->brisk && rc->op->timeout_ms != 0 && !is_foreign(rc) &&
-	       rc->sc->conn->state == KCI_LIVE;
+	       rc->sc->conn->state == KCI_LIVE &&
+	       /* a moment does not pass on a virtual clock while its thread waits */
+	       (!kci_coro_current() || kci_coro_polling());
 }
 
 /* RECV: how many, a code, or 0 to try everything again. */

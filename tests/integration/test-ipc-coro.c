@@ -487,6 +487,50 @@ static void waiting_for_its_return_parks_too(void **state)
 	run(gone, &d, 1, 1 << 20);
 }
 
+/* ---- a deterministic scheduler ---------------------------------------------------------- */
+
+/* Its thread waits, and kcorod watches the deadline, by a clock that goes on. */
+static long virtual_clock(void *arg)
+{
+	struct kc_ipc_open_options open = KC_IPC_OPEN_OPTIONS_INIT;
+	struct kc_chan_options o = KC_CHAN_OPTIONS_INIT;
+	uint64_t value = 1;
+	kc_ipc_conn_t *conn;
+	kc_chan_t *ch;
+
+	(void)arg;
+	o.elem_size = sizeof(value);
+	o.capacity = 4;
+	open.credit = 4;
+	if (kc_ipc_connect(&conn, kcorod.path) < 0 ||
+	    kc_ipc_chan_make(conn, "virtual", &o, &open, &ch) < 0)
+		return __LINE__;
+	if (kc_chan_recv(ch, &value, KCT_SHORT_MS) != KC_ETIME ||
+	    kc_chan_send(ch, &value, -1) < 0 || kc_chan_recv(ch, &value, -1) < 0 ||
+	    kc_ipc_chan_destroy(ch) < 0)
+		return __LINE__;
+	kc_chan_destroy(ch);
+	kc_ipc_disconnect(conn);
+	return 0;
+}
+
+static void a_virtual_clock_holds_nothing_up(void **state)
+{
+	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
+	kc_sched_t *sched;
+	kc_coro_t *co;
+	long line;
+
+	(void)state;
+	o.flags = KC_SCHED_DETERMINISTIC;
+	assert_int_equal(kc_sched_create(&sched, &o), 0);
+	assert_int_equal(kc_spawn(&co, sched, virtual_clock, NULL), 0);
+	assert_int_equal(kc_sched_run(sched), 0);
+	assert_int_equal(kc_join(co, &line, 0), 0);
+	assert_int_equal(line, 0);
+	assert_int_equal(kc_sched_destroy(sched), 0);
+}
+
 /* ---- threads and coroutines ---------------------------------------------------------------- */
 
 #define THREADS 4
@@ -654,6 +698,7 @@ static const struct CMUnitTest tests[] = {
 	KCT_TEST(connecting_waits_for_room),
 	KCT_TEST(a_break_is_not_seen),
 	KCT_TEST(waiting_for_its_return_parks_too),
+	KCT_TEST(a_virtual_clock_holds_nothing_up),
 	KCT_TEST(threads_and_coroutines_share_a_connection),
 	KCT_TEST(either_reads_for_the_other),
 };
