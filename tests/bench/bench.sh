@@ -87,6 +87,7 @@ clean "no number" refuses bench_throughput 1 1 x 4
 clean "a number out of range" refuses bench_throughput 1 0 10 4
 clean "an unknown option" refuses bench_socket --fast
 clean "an unknown figure" refuses bench_latency --only socket_rtt
+clean "too many rounds" refuses bench_latency --rounds 6
 
 printf 'a\t2\t1\t3\tns\t-\t1\tnear\nb\t2\t1\t3\tns\tx\t1\n' > "$printed"
 catches "a missing column" 'line 2 has 7 columns' form "$printed" a b

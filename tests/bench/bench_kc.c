@@ -48,12 +48,12 @@ int bench_kc_daemon(struct kct_daemon *d, const char *config)
 
 int bench_kc_start(void)
 {
-	return bench_kc_daemon(&middle, NULL);
+	return 0;
 }
 
 int bench_kc_stop(void)
 {
-	return kct_daemon_stop(&middle);
+	return middle.pid > 0 ? kct_daemon_stop(&middle) : 0;
 }
 
 /* ---- clients ---------------------------------------------------------------- */
@@ -247,8 +247,11 @@ static int run(struct bench_crew *crew, struct clients *all, enum bench_count co
 	const struct bench_shape *s = all->shape;
 	unsigned n = all->pingpong ? 2 : s->senders + s->receivers;
 	struct bench_calls calls = { 0 };
-	int r = bench_cpu_pin(middle.pid, s->cpu);
+	int r = middle.pid > 0 ? 0 : bench_kc_daemon(&middle, NULL);
 
+	if (r < 0)
+		return bench_why(r, "cannot start kcorod: %s", strerror(-r));
+	r = bench_cpu_pin(middle.pid, s->cpu);
 	if (r < 0)
 		return bench_why(r, "cannot put kcorod on CPU %d: %s", s->cpu, strerror(-r));
 	measurements++;

@@ -13,9 +13,10 @@
  * build tree the program lies in. 0, or a negative errno after a line on stderr. */
 int bench_kc_daemon(struct kct_daemon *d, const char *config);
 
-/* The same for the one that the following measurements use. */
+/* The same for the one that the following measurements use, once the first of them is made:
+ * figures that need no daemon shall not meet one, nor end it before it can catch a signal. */
 int bench_kc_start(void);
-/* SIGTERM and wait. 0, or an exit status that is not. */
+/* SIGTERM and wait, if it was started. 0, or an exit status that is not. */
 int bench_kc_stop(void);
 
 /* The senders' elements go through one channel to the receivers, in the shape's batches.

@@ -10,7 +10,7 @@
 
 #include "libkcoro-client/port/kcoro_port.h"
 
-#define USAGE " [--tsv] [--quick] [--only FIGURE]"
+#define USAGE " [--tsv] [--quick] [--rounds N] [--only FIGURE]"
 
 struct bench_options bench_options;
 
@@ -62,6 +62,9 @@ int bench_arguments(int argc, char **argv, const char *usage, const unsigned lon
 			bench_options.quick = true;
 		} else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
 			bench_options.only = argv[++i];
+		} else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc &&
+			   number_parse(argv[i + 1], BENCH_ROUNDS, &bench_options.rounds)) {
+			i++;
 		} else if (strcmp(argv[i], "--help") == 0) {
 			printf("usage: %s" USAGE "%s\n", argv[0], usage);
 			exit(0);
@@ -165,7 +168,7 @@ static void print(struct bench_figure *f)
 
 int bench_run(struct bench_figure *figures, unsigned n, int (*start)(void), int (*stop)(void))
 {
-	int rounds = bench_options.quick ? 1 : BENCH_ROUNDS;
+	unsigned long rounds = bench_options.rounds ? bench_options.rounds : BENCH_ROUNDS;
 	int status = 0;
 	unsigned only = 0;
 
@@ -182,7 +185,9 @@ int bench_run(struct bench_figure *figures, unsigned n, int (*start)(void), int 
 	}
 	if (start() != 0)
 		return 1;
-	for (int round = 0; round < rounds; round++)
+	if (bench_options.quick)
+		rounds = 1;
+	for (unsigned long round = 0; round < rounds; round++)
 		for (unsigned i = 0; i < n; i++)
 			if (figures[i].failed == 0)
 				take(&figures[i]);

@@ -25,6 +25,8 @@ struct bench_options {
 	bool tsv;
 	bool quick;
 	const char *only; /* the one figure to take, or NULL */
+	/* Fewer rounds than BENCH_ROUNDS, for whoever interleaves programs; 0: all */
+	unsigned long rounds;
 };
 
 /* What one round gives; reference is not looked at for a figure without one. */
@@ -56,9 +58,9 @@ struct bench_figure {
 /* The options of this program; also for the figures to look at. */
 extern struct bench_options bench_options;
 
-/* Read --tsv, --quick and --only FIGURE; whole numbers from 1 to max[i] go to ret[i]. Ends the
- * program on
- * --help and on anything else. Returns how many numbers there were, at most n. */
+/* Read --tsv, --quick, --rounds N and --only FIGURE; whole numbers from 1 to max[i] go to ret[i].
+ * Ends the program on --help and on anything else. Returns how many numbers there were, at most
+ * n. */
 int bench_arguments(int argc, char **argv, const char *usage, const unsigned long *max,
 		    unsigned long *ret, int n);
 
