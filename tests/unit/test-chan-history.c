@@ -14,8 +14,8 @@
 #include "tests/lib/kct.h"
 
 #define CALLERS	 4u
-#define CALLS	 48u /* of each */
-#define ROUNDS	 (KCI_TSAN || KCI_ASAN ? 10 : 40)
+#define CALLS	 32u /* of each; two of them if it is a batch */
+#define ROUNDS	 (KCI_TSAN || KCI_ASAN ? 15 : 60)
 #define ARRAY(a) (sizeof(a) / sizeof((a)[0]))
 
 /* ---- the search ------------------------------------------------------------------ */
@@ -424,6 +424,23 @@ struct caller {
 	uint64_t random;
 };
 
+/* A batch is not one step, so its elements are told as calls at the same time. */
+static void call_batch(struct caller *c, enum kct_verb verb, uint32_t value, long timeout)
+{
+	kc_cancel_t *token = c->tokens[atomic_load(&c->at)];
+	uint32_t v[2] = { value, value | 0x8000 };
+	struct kct_deed *d[2];
+	long n;
+
+	for (int i = 0; i < 2; i++)
+		d[i] = kct_history_begin(c->h, c->who, verb, timeout == 0, v[i]);
+	n = verb == KCT_SEND ? kc_chan_send_many(c->ch, v, 2, timeout, token)
+			     : kc_chan_recv_many(c->ch, v, 2, timeout, token);
+	/* what was not moved had no effect, for whatever reason */
+	for (int i = 0; i < 2; i++)
+		kct_history_end(c->h, d[i], i < n ? 0 : n < 0 && i == 0 ? n : KC_ECANCELED, v[i]);
+}
+
 static void call(struct caller *c, uint32_t value)
 {
 	uint64_t dice = kct_random(&c->random) % 64;
@@ -448,9 +465,13 @@ static void call(struct caller *c, uint32_t value)
 		/* often it sleeps, and is still asleep when a third one serves it */
 		other = &c->all[kct_random(&c->random) % CALLERS];
 		kc_cancel_trigger(other->tokens[atomic_load(&other->at)]);
-	} else if (dice < 38) {
+	} else if (dice < 34) {
 		d = kct_history_begin(c->h, c->who, KCT_SEND, timeout == 0, value);
 		kct_history_end(c->h, d, kc_chan_send_c(c->ch, &value, timeout, c->tokens[at]), 0);
+	} else if (dice < 38) {
+		call_batch(c, KCT_SEND, value, timeout);
+	} else if (dice < 42) {
+		call_batch(c, KCT_RECV, 0, timeout);
 	} else {
 		d = kct_history_begin(c->h, c->who, KCT_RECV, timeout == 0, 0);
 		r = kc_chan_recv_c(c->ch, &got, timeout, c->tokens[at]);
