@@ -26,4 +26,12 @@ clean "no worker sleeps while there is work" model idle 0
 catches "a look before the announcement" 'errors: [1-9]' model idle 1
 catches "a searcher that stops after its last look" 'errors: [1-9]' model idle 2
 catches "a bell that is not looked at" 'errors: [1-9]' model idle 3
+clean "a call ends in one way, and no element or wake-up is lost by it" model cancel 0
+catches "a completed call that ends as it woke up" 'errors: [1-9]' model cancel 1
+catches "one that leaves before its unpark" 'errors: [1-9]' model cancel 2
+catches "a hook left behind" 'errors: [1-9]' model cancel 3
+catches "a receiver found and served in two steps" 'errors: [1-9]' model cancel 4
+catches "a token not looked at" 'errors: [1-9]' model cancel 5
+catches "who gives up and stays on the list" 'errors: [1-9]' model cancel 6
+catches "a waiting sender not let in" 'errors: [1-9]' model cancel 7
 finish
