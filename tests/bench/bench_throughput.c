@@ -3,7 +3,8 @@
  * bench_throughput [P C MSGS CAP] - P senders, C receivers, MSGS elements in all
  * through one channel of capacity CAP, one blocking call per element.
  *
- * Between threads through a local channel, beside the plainest ring that blocks (a
+ * Between coroutines through a local channel, beside a ring that nobody shares; between
+ * threads through one, beside the plainest ring that blocks (a
  * mutex and two conditions); between processes through kcorod, beside sockets and
  * a bare relay that forwards element by element.
  */
@@ -15,12 +16,13 @@
 #include "kcoro/error.h"
 #include "kcoro/ipc.h"
 #include "libkcoro-client/port/kcoro_port.h"
+#include "tests/bench/bench_coro_stream.h"
 #include "tests/bench/bench_kc.h"
 #include "tests/bench/bench_raw.h"
 #include "tests/bench/bench_report.h"
 
 #define SIDE_MAX    16 /* senders, and receivers */
-#define FIGURES_MAX 8
+#define FIGURES_MAX 16
 #define ELEM_MAX    64
 
 static const struct bench_shape defaults[] = {
@@ -30,7 +32,7 @@ static const struct bench_shape defaults[] = {
 	{ .elem = 64, .senders = 4, .receivers = 4, .touch = true },
 };
 #define DEFAULT_CAP	     1024
-#define DEFAULT_THREAD_COUNT 400000
+#define DEFAULT_THREAD_COUNT 2000000
 #define DEFAULT_SOCKET_COUNT 15000
 
 /* ---- the reference for threads ---------------------------------------------- */
@@ -312,6 +314,32 @@ static void add(unsigned at, const struct bench_shape *base, bool socket, uint64
 	f->arg = s;
 }
 
+static const struct {
+	const char *name;
+	struct bench_coro_shape shape;
+	bool pool;
+} coro[] = {
+	{ "coro_1x1_cap64_8", { 1, 1, 64, 8, false, false, 5000000 }, false },
+	{ "coro_1x1_cap64_64", { 1, 1, 64, 64, false, false, 5000000 }, false },
+	{ "coro_4x4_cap64_8", { 1, 4, 64, 8, false, false, 5000000 }, false },
+	{ "coro_pool_4x4_cap1024_8", { 2, 4, 1024, 8, false, false, 5000000 }, true },
+	{ "zref_512", { 1, 1, 64, 0, false, false, 2000000 }, false },
+	{ "zref_512_read", { 1, 1, 64, 0, false, true, 2000000 }, false },
+	{ "zref_512_touch", { 1, 1, 64, 0, true, true, 2000000 }, false },
+};
+
+static void add_coro(unsigned at, unsigned i)
+{
+	struct bench_figure *f = &figures[at];
+
+	snprintf(f->name, sizeof(f->name), "%s", coro[i].name);
+	f->unit = "1/s";
+	f->reference = "bare_ring";
+	f->class = coro[i].pool ? BENCH_CLASS_NONE : BENCH_CLASS_ONE_CPU;
+	f->take = bench_coro_stream;
+	f->arg = &coro[i].shape;
+}
+
 int main(int argc, char **argv)
 {
 	static const unsigned long max[] = { SIDE_MAX, SIDE_MAX, 1000000000, KC_CAPACITY_MAX };
@@ -338,5 +366,8 @@ int main(int argc, char **argv)
 			    DEFAULT_CAP);
 		}
 	}
-	return bench_run(figures, 2 * n, bench_kc_start, bench_kc_stop);
+	n *= 2;
+	for (unsigned i = 0; !given && i < KC_ARRAY_SIZE(coro); i++)
+		add_coro(n++, i);
+	return bench_run(figures, n, bench_kc_start, bench_kc_stop);
 }
