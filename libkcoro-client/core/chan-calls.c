@@ -6,8 +6,10 @@
 #include "kcoro/chan.h"
 #include "kcoro/error.h"
 #include "kcoro/ipc.h"
+#include "libkcoro-client/core/cancel.h"
 #include "libkcoro-client/core/chan-call.h"
 #include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/port/kcoro_port.h"
 
 static int zero_or_code(long r)
 {
@@ -16,60 +18,108 @@ static int zero_or_code(long r)
 
 /* ---- fixed elements ------------------------------------------------------ */
 
-int kc_chan_send(kc_chan_t *ch, const void *elem, long timeout_ms)
+/* May the short way be tried? What it cannot do is for the long one to do, or to refuse. */
+static inline bool is_fast(kc_chan_t *ch, const void *elems, size_t n, kc_cancel_t *token)
 {
-	return kc_chan_send_c(ch, elem, timeout_ms, NULL);
+	return ch && elems && ch->fast && !(ch->capabilities & KC_CHAN_CAP_PTR) &&
+	       n - 1 < KC_BATCH_MAX && kci_process_is(ch->process) &&
+	       (!token || kci_cancel_check(token) == 0);
 }
 
-int kc_chan_recv(kc_chan_t *ch, void *ret_elem, long timeout_ms)
-{
-	return kc_chan_recv_c(ch, ret_elem, timeout_ms, NULL);
-}
-
-int kc_chan_try_send(kc_chan_t *ch, const void *elem)
-{
-	return kc_chan_send_c(ch, elem, 0, NULL);
-}
-
-int kc_chan_try_recv(kc_chan_t *ch, void *ret_elem)
-{
-	return kc_chan_recv_c(ch, ret_elem, 0, NULL);
-}
-
-int kc_chan_send_c(kc_chan_t *ch, const void *elem, long timeout_ms, kc_cancel_t *token)
-{
-	return zero_or_code(kc_chan_send_many(ch, elem, 1, timeout_ms, token));
-}
-
-int kc_chan_recv_c(kc_chan_t *ch, void *ret_elem, long timeout_ms, kc_cancel_t *token)
-{
-	return zero_or_code(kc_chan_recv_many(ch, ret_elem, 1, timeout_ms, token));
-}
-
-long kc_chan_send_many(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms,
-		       kc_cancel_t *token)
+/* What the short way gave is r, if it was tried; if it moved nothing, the rest is done here. Apart,
+ * so that the short way costs what it needs. */
+static long __attribute__((noinline))
+send_rest(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms, kc_cancel_t *token, bool fast,
+	  long r)
 {
 	struct kci_send op = {
 		.elems = elems,
 		.n = n,
 		.timeout_ms = timeout_ms,
 		.token = token,
+		.counted = fast,
 	};
 
-	return elems ? kci_chan_send(ch, KCI_FIXED, &op) : kci_result(KC_EINVAL);
+	if (r < 0 || !elems)
+		return kci_result(r < 0 ? r : KC_EINVAL);
+	return kci_chan_send(ch, KCI_FIXED, &op);
 }
 
-long kc_chan_recv_many(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms,
-		       kc_cancel_t *token)
+static long __attribute__((noinline))
+recv_rest(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, kc_cancel_t *token, bool fast,
+	  long r)
 {
 	struct kci_recv op = {
 		.buf = ret_elems,
 		.n = n,
 		.timeout_ms = timeout_ms,
 		.token = token,
+		.counted = fast,
 	};
 
-	return ret_elems ? kci_chan_recv(ch, KCI_FIXED, &op) : kci_result(KC_EINVAL);
+	if (r < 0 || !ret_elems)
+		return kci_result(r < 0 ? r : KC_EINVAL);
+	return kci_chan_recv(ch, KCI_FIXED, &op);
+}
+
+static inline long send_any(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms,
+			    kc_cancel_t *token)
+{
+	bool fast = is_fast(ch, elems, n, token);
+	long r = fast ? kci_fast_send(ch, elems, n, timeout_ms, !token) : 0;
+
+	return r > 0 ? r : send_rest(ch, elems, n, timeout_ms, token, fast, r);
+}
+
+static inline long recv_any(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms,
+			    kc_cancel_t *token)
+{
+	bool fast = is_fast(ch, ret_elems, n, token);
+	long r = fast ? kci_fast_recv(ch, ret_elems, n, timeout_ms, !token) : 0;
+
+	return r > 0 ? r : recv_rest(ch, ret_elems, n, timeout_ms, token, fast, r);
+}
+
+int kc_chan_send(kc_chan_t *ch, const void *elem, long timeout_ms)
+{
+	return zero_or_code(send_any(ch, elem, 1, timeout_ms, NULL));
+}
+
+int kc_chan_recv(kc_chan_t *ch, void *ret_elem, long timeout_ms)
+{
+	return zero_or_code(recv_any(ch, ret_elem, 1, timeout_ms, NULL));
+}
+
+int kc_chan_try_send(kc_chan_t *ch, const void *elem)
+{
+	return zero_or_code(send_any(ch, elem, 1, 0, NULL));
+}
+
+int kc_chan_try_recv(kc_chan_t *ch, void *ret_elem)
+{
+	return zero_or_code(recv_any(ch, ret_elem, 1, 0, NULL));
+}
+
+int kc_chan_send_c(kc_chan_t *ch, const void *elem, long timeout_ms, kc_cancel_t *token)
+{
+	return zero_or_code(send_any(ch, elem, 1, timeout_ms, token));
+}
+
+int kc_chan_recv_c(kc_chan_t *ch, void *ret_elem, long timeout_ms, kc_cancel_t *token)
+{
+	return zero_or_code(recv_any(ch, ret_elem, 1, timeout_ms, token));
+}
+
+long kc_chan_send_many(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms,
+		       kc_cancel_t *token)
+{
+	return send_any(ch, elems, n, timeout_ms, token);
+}
+
+long kc_chan_recv_many(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms,
+		       kc_cancel_t *token)
+{
+	return recv_any(ch, ret_elems, n, timeout_ms, token);
 }
 
 /* ---- messages ------------------------------------------------------------ */

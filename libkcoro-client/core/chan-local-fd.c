@@ -4,7 +4,7 @@
  * asked for.
  *
  * A bell rings when a try would find something, and is silent again once a try found
- * nothing. Both are decided under the channel's lock, at the end of each section that
+ * nothing. Both are decided under the channel's locks, at the end of each section that
  * may have changed anything, so whenever the lock is free: it has rung, or a try would
  * find nothing. That neither misses nor, since nobody else silences it, stays.
  */
@@ -42,7 +42,7 @@ static bool would_send(const struct kci_local *lc)
 
 static bool would_receive(const struct kci_local *lc)
 {
-	return lc->closed || lc->queue.len > 0 || !kci_list_empty(&lc->senders);
+	return lc->closed || kci_local_queued(lc) > 0 || !kci_list_empty(&lc->senders);
 }
 
 static void ring(struct kci_bell *bell)
@@ -91,7 +91,7 @@ int kci_local_fd(kc_chan_t *ch, unsigned direction)
 	struct kci_bell *bell = direction == KC_SENDER ? &lc->send_bell : &lc->recv_bell;
 	int fd;
 
-	KC_MUTEX_LOCK(&lc->lock);
+	kci_local_lock(lc);
 	if (bell->fd < 0) {
 		bell->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		bell->need = lc->head.elem_size;
@@ -99,6 +99,6 @@ int kci_local_fd(kc_chan_t *ch, unsigned direction)
 		kci_local_ring(lc);
 	}
 	fd = bell->fd;
-	KC_MUTEX_UNLOCK(&lc->lock);
+	kci_local_unlock(lc);
 	return fd >= 0 ? fd : kci_fail(KC_ENOMEM, "no descriptor is left for an eventfd");
 }

@@ -31,6 +31,18 @@ static size_t capacity_of(const struct kc_chan_options *o)
 	}
 }
 
+/* Lines are to be shared by nobody who need not. */
+static struct kci_local *local_alloc(void)
+{
+	void *memory = KC_CALLOC(1, sizeof(struct kci_local) + 64);
+	struct kci_local *lc = (void *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
+
+	if (!memory)
+		return NULL;
+	lc->memory = memory;
+	return lc;
+}
+
 static int local_new(kc_chan_t **ret, const struct kc_chan_options *opts)
 {
 	struct kc_chan_options o;
@@ -44,7 +56,7 @@ static int local_new(kc_chan_t **ret, const struct kc_chan_options *opts)
 					   "channels");
 	if (opts->mode)
 		return kci_fail(KC_EINVAL, "mode is for a daemon's channels");
-	lc = KC_CALLOC(1, sizeof(*lc));
+	lc = local_alloc();
 	if (!lc)
 		return KC_ENOMEM;
 	kci_chan_init(&lc->head, &local_ops, o.kind, o.elem_size, o.max_msg,
@@ -54,12 +66,14 @@ static int local_new(kc_chan_t **ret, const struct kc_chan_options *opts)
 	lc->overflow = o.overflow;
 	lc->on_drop = o.on_drop;
 	lc->on_drop_arg = o.on_drop_arg;
-	KC_MUTEX_INIT(&lc->lock);
+	kci_biased_init(&lc->send_lock);
+	kci_biased_init(&lc->recv_lock);
 	kci_bell_init(&lc->send_bell);
 	kci_bell_init(&lc->recv_bell);
 	kci_queue_init(&lc->queue, o.elem_size);
 	kci_list_init(&lc->senders);
 	kci_list_init(&lc->receivers);
+	kci_local_shape(lc);
 	*ret = &lc->head;
 	return 0;
 }
@@ -99,6 +113,7 @@ static void close_locked(struct kci_local *lc, struct kci_after *after)
 
 		while ((op = KCI_LIST_FIRST(lists[i], struct kci_op, link))) {
 			op->code = KC_EPIPE;
+			kci_chan_failed(&lc->head, op->send != NULL, KC_EPIPE);
 			kci_after_wake(after, op);
 		}
 	}
@@ -110,41 +125,58 @@ static int local_close(kc_chan_t *ch)
 	struct kci_after after;
 
 	kci_after_init(&after, lc);
-	KC_MUTEX_LOCK(&lc->lock);
+	kci_local_lock(lc);
 	close_locked(lc, &after);
 	kci_local_ring(lc);
-	KC_MUTEX_UNLOCK(&lc->lock);
+	kci_local_unlock(lc);
 	kci_after_run(lc, &after, NULL);
 	return 0;
 }
 
-/* Take everything out of the queue under the lock; one of the books' counters
- * says where it went. */
-static struct kci_queue queue_take_all(struct kci_local *lc, uint64_t *counter)
-{
-	struct kci_queue all = lc->queue;
+/* What was queued, taken away. */
+struct taken {
+	struct kci_queue queue;
+	struct kci_spsc ring;
+	size_t first, n; /* of the ring */
+};
 
-	*counter += all.len;
-	kci_queue_init(&lc->queue, all.elem_size);
-	return all;
+/* Under the locks; one of the books' counters says where it went. Returns how many. */
+static size_t take_all(struct kci_local *lc, uint64_t *counter, struct taken *ret)
+{
+	size_t n = kci_local_queued(lc);
+
+	*counter += n;
+	ret->queue = lc->queue;
+	kci_queue_init(&lc->queue, ret->queue.elem_size);
+	kci_spsc_steal(&lc->ring, &lc->in, &lc->out, &ret->ring, &ret->first, &ret->n);
+	return n;
+}
+
+/* Without them. */
+static void drop_taken(struct kci_local *lc, struct taken *taken, enum kc_drop_reason reason)
+{
+	kci_local_drop_all(lc, &taken->queue, reason);
+	for (size_t i = 0; lc->on_drop && i < taken->n; i++)
+		kci_local_drop(lc, kci_spsc_at(&taken->ring, taken->first + i), taken->ring.size,
+			       reason);
+	KC_FREE(taken->ring.slots);
 }
 
 static long local_purge(kc_chan_t *ch)
 {
 	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
-	struct kci_queue purged;
+	struct taken purged;
 	struct kci_after after;
 	long n;
 
 	kci_after_init(&after, lc);
-	KC_MUTEX_LOCK(&lc->lock);
-	purged = queue_take_all(lc, &lc->ledger.dropped_purged);
+	kci_local_lock(lc);
+	n = (long)take_all(lc, &lc->ledger.dropped_purged, &purged);
 	kci_local_refill(lc, &after);
 	kci_local_ring(lc);
-	KC_MUTEX_UNLOCK(&lc->lock);
-	n = (long)purged.len;
+	kci_local_unlock(lc);
 	kci_after_run(lc, &after, NULL);
-	kci_local_drop_all(lc, &purged, KC_DROP_PURGED);
+	drop_taken(lc, &purged, KC_DROP_PURGED);
 	return n;
 }
 
@@ -153,9 +185,9 @@ static long local_len(kc_chan_t *ch)
 	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
 	long n;
 
-	KC_MUTEX_LOCK(&lc->lock);
-	n = (long)lc->queue.len;
-	KC_MUTEX_UNLOCK(&lc->lock);
+	kci_local_lock(lc);
+	n = (long)kci_local_queued(lc);
+	kci_local_unlock(lc);
 	return n;
 }
 
@@ -164,37 +196,40 @@ static int local_snapshot(kc_chan_t *ch, struct kc_chan_snapshot *ret)
 	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
 
 	ret->capacity = ch->kind == KC_BUFFERED ? lc->capacity : 0;
-	KC_MUTEX_LOCK(&lc->lock);
+	kci_local_lock(lc);
 	ret->time_ns = kci_clock_now();
 	ret->closed = lc->closed;
-	ret->len = lc->queue.len;
-	ret->bytes_sent = lc->bytes_sent;
-	ret->bytes_received = lc->bytes_received;
+	ret->len = kci_local_queued(lc);
+	ret->bytes_sent = lc->bytes_sent +
+			  (lc->bare_desc ? lc->in.bytes : lc->in.sent * ch->elem_size);
+	ret->bytes_received = lc->bytes_received + (lc->bare_desc ? lc->out.bytes
+								  : lc->out.received * ch->elem_size);
 	ret->ledger = lc->ledger;
-	ret->ledger.queued = lc->queue.len;
-	KC_MUTEX_UNLOCK(&lc->lock);
+	ret->ledger.sent += lc->in.sent;
+	ret->ledger.received += lc->out.received;
+	ret->ledger.queued = ret->len;
+	kci_local_unlock(lc);
 	return 0;
 }
 
 static void local_destroy(kc_chan_t *ch)
 {
 	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
-	struct kci_queue left;
+	struct taken left;
 
 	(void)local_close(ch);
 	kci_chan_wait_idle(ch);
-	KC_MUTEX_LOCK(&lc->lock);
-	left = queue_take_all(lc, &lc->ledger.dropped_destroyed);
-	KC_MUTEX_UNLOCK(&lc->lock);
+	kci_local_lock(lc);
+	(void)take_all(lc, &lc->ledger.dropped_destroyed, &left);
+	kci_local_unlock(lc);
 	/* the hook may still look at this channel: it goes only afterwards */
-	kci_local_drop_all(lc, &left, KC_DROP_DESTROYED);
+	drop_taken(lc, &left, KC_DROP_DESTROYED);
 	if (lc->zcopy && lc->zcopy->detach)
 		lc->zcopy->detach(lc->zcopy_state);
 	kci_queue_done(&lc->queue);
 	kci_bell_done(&lc->send_bell);
 	kci_bell_done(&lc->recv_bell);
-	KC_MUTEX_DESTROY(&lc->lock);
-	KC_FREE(lc);
+	KC_FREE(lc->memory);
 }
 
 static unsigned list_len(const struct kci_list *list)
@@ -210,10 +245,10 @@ void kci_local_waiting(kc_chan_t *ch, unsigned *ret_senders, unsigned *ret_recei
 {
 	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
 
-	KC_MUTEX_LOCK(&lc->lock);
+	kci_local_lock(lc);
 	*ret_senders = list_len(&lc->senders);
 	*ret_receivers = list_len(&lc->receivers);
-	KC_MUTEX_UNLOCK(&lc->lock);
+	kci_local_unlock(lc);
 }
 
 static const struct kci_chan_ops local_ops = {
@@ -225,4 +260,5 @@ static const struct kci_chan_ops local_ops = {
 	.snapshot = local_snapshot,
 	.destroy = local_destroy,
 	.fd = kci_local_fd,
+	.counts_failures = true,
 };

@@ -2,15 +2,22 @@
 /*
  * The local placement: a channel in this process's heap.
  *
- * One lock guards everything below it. chan-queue.c stores, chan-move.c decides
- * where an element goes (a waiting receiver, the queue, nowhere), chan-wait.c
- * blocks the calling thread, chan-local.c makes, closes and destroys, and
- * chan-local-fd.c wakes who waits on a descriptor.
+ * Two locks, one of each direction. Whoever has both may do anything, and that is
+ * how everything is done (kci_local_lock()), with one exception: as long as nobody
+ * waits, the channel is open and nobody listens on a descriptor (`gate` is 0), a
+ * sender adds to the ring of a buffered channel with only the senders' lock, and a
+ * receiver takes from it with only the receivers' (chan-fast.c). `gate` is written
+ * with both locks and read with either.
  *
- * Invariants whenever the lock is free:
+ * chan-queue.c and chan-ring.h store, chan-move.c decides where an element goes (a
+ * waiting receiver, the queue, nowhere), chan-wait.c blocks the calling thread,
+ * chan-local.c makes, closes and destroys, and chan-local-fd.c wakes who waits on a
+ * descriptor.
+ *
+ * Invariants whenever both locks are free:
  * - a receiver waits only while the queue is empty and no sender waits;
  * - a sender waits only while what it sends does not fit;
- * - the books balance: sent = received + queue.len + conflated + dropped.
+ * - the books balance: sent = received + queued + conflated + dropped.
  */
 #ifndef KCI_CHAN_LOCAL_H
 #define KCI_CHAN_LOCAL_H
@@ -19,8 +26,10 @@
 
 #include "libkcoro-client/core/chan-ops.h"
 #include "libkcoro-client/core/chan-queue.h"
+#include "libkcoro-client/core/chan-ring.h"
 #include "libkcoro-client/core/list.h"
 #include "libkcoro-client/core/waiter.h"
+#include "libkcoro-client/port/biased.h"
 #include "libkcoro-client/port/kcoro_port.h"
 
 /* What wakes who waits on a descriptor for a try of one direction to find something. */
@@ -32,6 +41,9 @@ struct kci_bell {
 
 struct kci_local {
 	struct kc_chan head;
+	void *memory;	  /* this lies in it, at a line's beginning */
+	bool hands;	  /* a rendezvous of fixed elements */
+	bool bare_desc;	  /* descriptors, and their backend only wants to see them at the call */
 	size_t capacity;  /* elements the queue may hold; 0 = it never holds any */
 	size_t max_bytes; /* 0 = not bounded by bytes */
 	enum kc_overflow overflow;
@@ -40,17 +52,38 @@ struct kci_local {
 	const struct kc_zcopy_ops *zcopy; /* descriptors: the backend; else NULL */
 	void *zcopy_state;
 
-	KC_MUTEX_T lock;
+	/* a direction each, in lines of their own */
+	struct kci_biased send_lock __attribute__((aligned(64)));
+	struct kci_spsc_in in;
+	struct kci_biased recv_lock __attribute__((aligned(64)));
+	struct kci_spsc_out out;
+
+	_Atomic uint32_t gate __attribute__((aligned(64))); /* not 0: both locks are needed */
+	struct kci_spsc ring;
+	_Atomic uint32_t send_spins, recv_spins; /* chan-fast.c: how long it pays */
+
 	bool closed;
-	struct kci_queue queue;
+	struct kci_queue queue; /* what is not for the ring */
 	struct kci_list senders; /* struct kci_op, in the order they came */
 	struct kci_list receivers;
 	struct kc_ledger ledger; /* queued is the queue's len */
-	uint64_t bytes_sent;
+	uint64_t bytes_sent; /* these without what chan-fast.c moved */
 	uint64_t bytes_received;
 	bool watched; /* one of these was asked for */
 	struct kci_bell send_bell, recv_bell;
 };
+
+/* Both locks; by their owner at no cost. Nothing that may switch to another coroutine in
+ * between. */
+void kci_local_lock(struct kci_local *lc);
+/* Sets the gate as the channel is now. The channel may be gone afterwards. */
+void kci_local_unlock(struct kci_local *lc);
+
+/* Elements queued. */
+static inline size_t kci_local_queued(const struct kci_local *lc)
+{
+	return lc->ring.most ? kci_spsc_len(&lc->in, &lc->out) : lc->queue.len;
+}
 
 /* One call while it is at work; lies in the caller's frame, and on the list of
  * those who wait once it blocks. Exactly one of send and recv is set. */
@@ -69,7 +102,8 @@ struct kci_op {
 struct kci_after {
 	struct kci_op *wake; /* to unpark, in order */
 	struct kci_op **wake_end;
-	struct kci_queue dropped; /* copies for the on-drop hook */
+	bool hooked;		  /* there is an on-drop hook */
+	struct kci_queue dropped; /* copies for it */
 	size_t newest_from;	  /* elements of the send from here on were dropped ... */
 	size_t newest_to;	  /* ... up to here */
 };
@@ -109,6 +143,11 @@ long kci_local_recv(kc_chan_t *ch, struct kci_recv *recv);
 void kci_after_run(struct kci_local *lc, struct kci_after *after, const struct kci_send *send);
 /* Hand every element of q to the on-drop hook and empty it. */
 void kci_local_drop_all(struct kci_local *lc, struct kci_queue *q, enum kc_drop_reason reason);
+void kci_local_drop(struct kci_local *lc, const void *elem, size_t len, enum kc_drop_reason reason);
+
+/* chan-fast.c */
+/* What kind and size of elements mean for how the channel works; before its first use. */
+void kci_local_shape(struct kci_local *lc);
 
 /* For tests: how many wait at this moment. */
 void kci_local_waiting(kc_chan_t *ch, unsigned *ret_senders, unsigned *ret_receivers);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Where an element goes: the one place that knows the kinds and the overflow
- * policies. Everything here runs under the channel's lock, moves bytes and keeps
+ * policies. Everything here runs under the channel's locks, moves bytes and keeps
  * the books; waking and the on-drop hook are left to the caller, by kci_after.
  */
 #include <string.h>
@@ -15,7 +15,9 @@ void kci_after_init(struct kci_after *after, const struct kci_local *lc)
 	after->wake_end = &after->wake;
 	after->newest_from = 0;
 	after->newest_to = 0;
-	kci_queue_init(&after->dropped, lc->head.elem_size);
+	after->hooked = lc->on_drop != NULL;
+	if (after->hooked)
+		kci_queue_init(&after->dropped, lc->head.elem_size);
 }
 
 void kci_after_wake(struct kci_after *after, struct kci_op *op)
@@ -99,8 +101,26 @@ static void hand_over(struct kci_local *lc, struct kci_op *from, struct kci_op *
 
 bool kci_local_fits(const struct kci_local *lc, size_t len)
 {
-	return lc->queue.len < lc->capacity &&
+	return kci_local_queued(lc) < lc->capacity &&
 	       (lc->max_bytes == 0 || len <= lc->max_bytes - lc->queue.bytes);
+}
+
+static const void *front(const struct kci_local *lc, size_t *ret_len)
+{
+	if (!lc->ring.most)
+		return kci_queue_front(&lc->queue, ret_len);
+	*ret_len = lc->ring.size;
+	return kci_spsc_at(&lc->ring, atomic_load_explicit(&lc->out.head, memory_order_relaxed));
+}
+
+static void pop(struct kci_local *lc)
+{
+	if (lc->ring.most)
+		atomic_store_explicit(&lc->out.head,
+				      atomic_load_explicit(&lc->out.head, memory_order_relaxed) + 1,
+				      memory_order_release);
+	else
+		kci_queue_pop(&lc->queue);
 }
 
 /* The oldest makes room. false: no memory for the copy the hook is to see. */
@@ -151,7 +171,8 @@ static bool enqueue(struct kci_local *lc, struct kci_op *op, struct kci_after *a
 		}
 		return false;
 	}
-	if (!kci_queue_reserve(&lc->queue, len)) {
+	if (lc->ring.most ? !kci_spsc_reserve(&lc->ring, &lc->in, &lc->out)
+			  : !kci_queue_reserve(&lc->queue, len)) {
 		op->code = KC_ENOMEM;
 		return false;
 	}
@@ -161,7 +182,10 @@ static bool enqueue(struct kci_local *lc, struct kci_op *op, struct kci_after *a
 			return false;
 		}
 	}
-	kci_queue_push(&lc->queue, elem, len);
+	if (lc->ring.most)
+		kci_spsc_add(&lc->ring, &lc->in, elem, 1);
+	else
+		kci_queue_push(&lc->queue, elem, len);
 	account_sent(lc, elem, len);
 	op->done++;
 	return true;
@@ -202,13 +226,13 @@ void kci_local_take(struct kci_local *lc, struct kci_op *op, struct kci_after *a
 	while (op->done < op->recv->n) {
 		struct kci_op *sender;
 
-		if (lc->queue.len > 0) {
+		if (kci_local_queued(lc) > 0) {
 			size_t len;
-			const void *elem = kci_queue_front(&lc->queue, &len);
+			const void *elem = front(lc, &len);
 
 			if (!deliver(lc, op, elem, len))
 				break;
-			kci_queue_pop(&lc->queue);
+			pop(lc);
 			continue;
 		}
 		/* what waits to get in comes after what is in, so it need not go through

@@ -34,6 +34,7 @@ struct kci_send {
 	size_t n;		   /* 1..KC_BATCH_MAX */
 	long timeout_ms;
 	kc_cancel_t *token; /* may be NULL */
+	bool counted;	    /* the call is counted as one in progress already */
 };
 
 /* One receive call, of any spelling. Fixed elements and messages alike are
@@ -46,10 +47,14 @@ struct kci_recv {
 	struct kc_lease *leases; /* leases: n entries to fill; else NULL */
 	long timeout_ms;
 	kc_cancel_t *token; /* may be NULL */
+	bool counted;	    /* the call is counted as one in progress already */
 	size_t needed;	    /* out: on KC_EMSGSIZE the length of the element that did not fit */
 };
 
 struct kci_chan_ops {
+	/* send and recv say kci_chan_failed() themselves, while the handle is certain to exist:
+	 * it may be gone by the time they return. */
+	bool counts_failures;
 	/* How many were accepted (1..n), or a KC_E* code. */
 	long (*send)(kc_chan_t *ch, const struct kci_send *op);
 	/* How many were taken (1..n), or a KC_E* code. */
@@ -86,6 +91,9 @@ struct kc_chan {
 	size_t elem_size;      /* 0 = messages */
 	size_t max_msg;	       /* messages only */
 	unsigned capabilities; /* KC_CHAN_CAP_*; fixed once the channel is in use */
+	bool fast;	       /* single elements may go by kci_fast_send() and _recv() */
+	bool uncounted;	       /* calls without deadline and token keep themselves safe from
+				* kc_chan_destroy(): not counted below */
 	/* core/chan.c's own: */
 	_Atomic uint32_t calls;	 /* in progress, see kci_chan_enter() */
 	struct kci_waiter *idle; /* of who waits until there are none */
@@ -102,6 +110,15 @@ void kci_chan_init(kc_chan_t *ch, const struct kci_chan_ops *ops, enum kc_kind k
  * for NULL or KC_EFORKED. */
 int kci_chan_enter(kc_chan_t *ch);
 void kci_chan_leave(kc_chan_t *ch);
+
+/* A send (else a receive) has failed. */
+void kci_chan_failed(kc_chan_t *ch, bool send, int code);
+
+/* chan-fast.c: where `fast` is set, as many of n elements as can be moved at once; or a single
+ * one, waiting for a partner, if `bare` (without a token) and without a deadline. 0: none, that
+ * is for the long way to do, or to refuse, and the call is counted as one in progress; or a code. */
+long kci_fast_send(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms, bool bare);
+long kci_fast_recv(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, bool bare);
 
 /* For a placement's destroy, after it has made sure that every wait ends: returns
  * once no call is in progress. The handle may then be freed. */

@@ -7,7 +7,7 @@
 #include "libkcoro-client/core/chan-local.h"
 #include "libkcoro-client/core/detail.h"
 
-static void drop(struct kci_local *lc, const void *elem, size_t len, enum kc_drop_reason reason)
+void kci_local_drop(struct kci_local *lc, const void *elem, size_t len, enum kc_drop_reason reason)
 {
 	struct kc_zdesc desc;
 
@@ -27,7 +27,7 @@ void kci_local_drop_all(struct kci_local *lc, struct kci_queue *q, enum kc_drop_
 		size_t len;
 		const void *elem = kci_queue_front(q, &len);
 
-		drop(lc, elem, len, reason);
+		kci_local_drop(lc, elem, len, reason);
 		kci_queue_pop(q);
 	}
 	kci_queue_done(q);
@@ -43,15 +43,16 @@ void kci_after_run(struct kci_local *lc, struct kci_after *after, const struct k
 		kci_waiter_unpark(&op->waiter);
 		op = next;
 	}
-	if (!lc->on_drop)
+	/* without a hook the channel may be gone by now */
+	if (!after->hooked)
 		return;
 	kci_local_drop_all(lc, &after->dropped,
 			   lc->head.kind == KC_CONFLATED ? KC_DROP_CONFLATED : KC_DROP_OLDEST);
 	for (size_t i = after->newest_from; i < after->newest_to; i++) {
 		if (send->msgs)
-			drop(lc, send->msgs[i].data, send->msgs[i].len, KC_DROP_NEWEST);
+			kci_local_drop(lc, send->msgs[i].data, send->msgs[i].len, KC_DROP_NEWEST);
 		else
-			drop(lc, (const char *)send->elems + i * lc->head.elem_size,
+			kci_local_drop(lc, (const char *)send->elems + i * lc->head.elem_size,
 			     lc->head.elem_size, KC_DROP_NEWEST);
 	}
 }
@@ -67,20 +68,33 @@ static int wait_for_completion(struct kci_local *lc, struct kci_op *op, uint64_t
 	if (r == 0)
 		return 0;
 	kci_after_init(&after, lc);
-	KC_MUTEX_LOCK(&lc->lock);
+	kci_local_lock(lc);
 	if (kci_list_empty(&op->link)) {
 		/* completed while this thread woke up: that wins */
-		KC_MUTEX_UNLOCK(&lc->lock);
+		kci_local_unlock(lc);
 		kci_waiter_await(&op->waiter);
 		return 0;
 	}
 	kci_list_remove(&op->link);
+	kci_chan_failed(&lc->head, op->send != NULL, r);
 	/* it may have been a sender whose message did not fit and that held up others */
 	kci_local_refill(lc, &after);
 	kci_local_ring(lc);
-	KC_MUTEX_UNLOCK(&lc->lock);
+	kci_local_unlock(lc);
 	kci_after_run(lc, &after, NULL);
 	return r;
+}
+
+/* The waiter is made if it is needed. */
+static inline void op_init(struct kci_op *op, const struct kci_send *send,
+			       struct kci_recv *recv)
+{
+	kci_list_init(&op->link);
+	op->send = send;
+	op->recv = recv;
+	op->done = 0;
+	op->filled = 0;
+	op->code = 0;
 }
 
 static long op_result(const struct kci_op *op)
@@ -93,13 +107,14 @@ long kci_local_send(kc_chan_t *ch, const struct kci_send *send)
 	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
 	uint64_t deadline =
 		send->timeout_ms > 0 ? kci_deadline_from_ms(send->timeout_ms) : KC_NEVER;
-	struct kci_op op = { .send = send };
+	struct kci_op op;
 	struct kci_after after;
 	struct kci_send rewritten;
 	struct kc_zdesc desc;
 	bool waits;
 	int r;
 
+	op_init(&op, send, NULL);
 	if (lc->zcopy) {
 		desc = *(const struct kc_zdesc *)send->elems;
 		if (!desc.addr || desc.len == 0)
@@ -111,9 +126,8 @@ long kci_local_send(kc_chan_t *ch, const struct kci_send *send)
 		rewritten.elems = &desc;
 		op.send = &rewritten;
 	}
-	kci_list_init(&op.link);
 	kci_after_init(&after, lc);
-	KC_MUTEX_LOCK(&lc->lock);
+	kci_local_lock(lc);
 	if (lc->closed)
 		op.code = KC_EPIPE;
 	else if (kci_list_empty(&lc->senders)) /* else: behind those who wait */
@@ -127,9 +141,11 @@ long kci_local_send(kc_chan_t *ch, const struct kci_send *send)
 	if (waits) {
 		kci_waiter_init(&op.waiter);
 		kci_list_append(&lc->senders, &op.link);
+	} else if (op.done == 0) {
+		kci_chan_failed(ch, true, op.code);
 	}
 	kci_local_ring(lc);
-	KC_MUTEX_UNLOCK(&lc->lock);
+	kci_local_unlock(lc);
 	kci_after_run(lc, &after, op.send);
 	if (waits) {
 		r = wait_for_completion(lc, &op, deadline, send->token);
@@ -144,14 +160,15 @@ long kci_local_recv(kc_chan_t *ch, struct kci_recv *recv)
 	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
 	uint64_t deadline =
 		recv->timeout_ms > 0 ? kci_deadline_from_ms(recv->timeout_ms) : KC_NEVER;
-	struct kci_op op = { .recv = recv };
+	struct kci_op op;
+	const struct kc_zcopy_ops *zcopy = lc->zcopy;
 	struct kci_after after;
 	bool waits;
 	int r;
 
-	kci_list_init(&op.link);
+	op_init(&op, NULL, recv);
 	kci_after_init(&after, lc);
-	KC_MUTEX_LOCK(&lc->lock);
+	kci_local_lock(lc);
 	kci_local_take(lc, &op, &after);
 	waits = op.done == 0 && op.code == 0;
 	if (waits && lc->closed) {
@@ -163,11 +180,14 @@ long kci_local_recv(kc_chan_t *ch, struct kci_recv *recv)
 		waits = false;
 	}
 	if (waits) {
+		kci_spsc_trim(&lc->ring, &lc->in, &lc->out);
 		kci_waiter_init(&op.waiter);
 		kci_list_append(&lc->receivers, &op.link);
+	} else if (op.done == 0) {
+		kci_chan_failed(ch, false, op.code);
 	}
 	kci_local_ring(lc);
-	KC_MUTEX_UNLOCK(&lc->lock);
+	kci_local_unlock(lc);
 	kci_after_run(lc, &after, NULL);
 	if (waits) {
 		r = wait_for_completion(lc, &op, deadline, recv->token);
@@ -175,7 +195,7 @@ long kci_local_recv(kc_chan_t *ch, struct kci_recv *recv)
 			return r;
 	}
 	r = op.code;
-	if (op.done > 0 && lc->zcopy && lc->zcopy->recv)
-		lc->zcopy->recv(lc->zcopy_state, recv->buf);
+	if (op.done > 0 && zcopy && zcopy->recv)
+		zcopy->recv(lc->zcopy_state, recv->buf);
 	return op.done > 0 ? (long)op.done : r;
 }

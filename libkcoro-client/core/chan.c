@@ -44,8 +44,15 @@ int kci_chan_enter(kc_chan_t *ch)
 
 void kci_chan_leave(kc_chan_t *ch)
 {
-	/* the handle may be freed from here on; but not while this one is waited for */
-	if (atomic_fetch_sub_explicit(&ch->calls, 1, memory_order_acq_rel) == (IDLE_AWAITED | 1))
+	uint32_t calls = atomic_load_explicit(&ch->calls, memory_order_relaxed), left;
+
+	/* Whoever is the last takes the mark down with itself, so that the one who waits is woken
+	 * once, whoever comes late. The handle may be freed from then on. */
+	do {
+		left = calls == (IDLE_AWAITED | 1) ? 0 : calls - 1;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&ch->calls, &calls, left, memory_order_acq_rel, memory_order_relaxed));
+	if (calls == (IDLE_AWAITED | 1))
 		kci_waiter_unpark(ch->idle);
 }
 
@@ -58,7 +65,8 @@ void kci_chan_wait_idle(kc_chan_t *ch)
 	ch->idle = &waiter;
 	if (atomic_fetch_or(&ch->calls, IDLE_AWAITED) > 0)
 		kci_waiter_await(&waiter);
-	atomic_fetch_and(&ch->calls, ~IDLE_AWAITED);
+	else
+		atomic_fetch_and(&ch->calls, ~IDLE_AWAITED);
 }
 
 static int check_family(const kc_chan_t *ch, enum kci_family family)
@@ -86,11 +94,12 @@ static int check_family(const kc_chan_t *ch, enum kci_family family)
 	}
 }
 
-static void count_failure(struct kci_failures *f, long r)
+void kci_chan_failed(kc_chan_t *ch, bool send, int code)
 {
+	struct kci_failures *f = send ? &ch->send_failures : &ch->recv_failures;
 	_Atomic uint64_t *counter = NULL;
 
-	switch (r) {
+	switch (code) {
 	case KC_EAGAIN:
 		counter = &f->eagain;
 		break;
@@ -108,6 +117,19 @@ static void count_failure(struct kci_failures *f, long r)
 	}
 	if (counter)
 		atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* Is the call to be counted as one in progress? 0: no; 1: it is; or a code. */
+static int begin(kc_chan_t *ch, bool counted, long timeout_ms, const kc_cancel_t *token)
+{
+	int r;
+
+	if (counted)
+		return 1;
+	if (ch && ch->uncounted && timeout_ms <= 0 && !token)
+		return kci_process_is(ch->process) ? 0 : KC_EFORKED;
+	r = kci_chan_enter(ch);
+	return r < 0 ? r : 1;
 }
 
 /* The checks before a send or a receive, once the call is entered. */
@@ -140,29 +162,36 @@ static long check_messages(const kc_chan_t *ch, const struct kci_send *op)
 long kci_chan_send(kc_chan_t *ch, enum kci_family family, const struct kci_send *op)
 {
 	struct kci_send send = *op;
-	long r = kci_chan_enter(ch);
+	int counted = begin(ch, send.counted, send.timeout_ms, send.token);
+	long r;
 
-	if (r < 0)
-		return kci_result(r);
+	if (counted < 0)
+		return kci_result(counted);
 	r = check_call(ch, family, send.n, send.token);
 	if (r == 0 && send.msgs) {
 		r = check_messages(ch, &send);
 		if (r > 0)
 			send.n = (size_t)r;
 	}
-	if (r >= 0)
+	if (r >= 0 && ch->ops->counts_failures) {
 		r = ch->ops->send(ch, &send);
-	count_failure(&ch->send_failures, r);
-	kci_chan_leave(ch);
+	} else {
+		if (r >= 0)
+			r = ch->ops->send(ch, &send);
+		kci_chan_failed(ch, true, (int)r);
+	}
+	if (counted)
+		kci_chan_leave(ch);
 	return kci_result(r);
 }
 
 long kci_chan_recv(kc_chan_t *ch, enum kci_family family, struct kci_recv *op)
 {
-	long r = kci_chan_enter(ch);
+	int counted = begin(ch, op->counted, op->timeout_ms, op->token);
+	long r;
 
-	if (r < 0)
-		return kci_result(r);
+	if (counted < 0)
+		return kci_result(counted);
 	op->needed = 0;
 	r = check_call(ch, family, op->n, op->token);
 	if (r == 0 && ch->elem_size > 0) {
@@ -176,12 +205,17 @@ long kci_chan_recv(kc_chan_t *ch, enum kci_family family, struct kci_recv *op)
 			r = KC_EMSGSIZE;
 		}
 	}
-	if (r == 0)
+	if (r == 0 && ch->ops->counts_failures) {
 		r = ch->ops->recv(ch, op);
+	} else {
+		if (r == 0)
+			r = ch->ops->recv(ch, op);
+		kci_chan_failed(ch, false, (int)r);
+	}
+	if (counted)
+		kci_chan_leave(ch);
 	if (r == KC_EMSGSIZE)
 		kci_detail("%zu bytes of room; the next element has %zu", op->cap, op->needed);
-	count_failure(&ch->recv_failures, r);
-	kci_chan_leave(ch);
 	return kci_result(r);
 }
 

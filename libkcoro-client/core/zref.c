@@ -16,6 +16,7 @@
 
 #include "kcoro/chan.h"
 #include "kcoro/error.h"
+#include "libkcoro-client/core/cancel.h"
 #include "libkcoro-client/core/chan-call.h"
 #include "libkcoro-client/core/chan-local.h"
 #include "libkcoro-client/core/detail.h"
@@ -115,7 +116,8 @@ static int check_unused(const struct kci_local *lc)
 {
 	if (lc->zcopy)
 		return kci_fail(KC_EINVAL, "the channel carries descriptors already");
-	if (lc->ledger.sent > 0 || !kci_list_empty(&lc->senders) || !kci_list_empty(&lc->receivers))
+	if (lc->ledger.sent + lc->in.sent > 0 || !kci_list_empty(&lc->senders) ||
+	    !kci_list_empty(&lc->receivers))
 		return kci_fail(KC_EINVAL, "the channel was used already");
 	if (lc->head.kind == KC_UNLIMITED && lc->max_bytes < sizeof(struct kc_zdesc))
 		return kci_fail(KC_EINVAL, "max_bytes holds no descriptor");
@@ -127,30 +129,32 @@ static int bind_backend(struct kci_local *lc, const struct backend *b, const voi
 	void *state = NULL;
 	int r;
 
-	KC_MUTEX_LOCK(&lc->lock);
+	kci_local_lock(lc);
 	r = check_unused(lc);
-	KC_MUTEX_UNLOCK(&lc->lock);
+	kci_local_unlock(lc);
 	if (r < 0)
 		return r;
 	r = b->ops->attach(&state, opts);
 	if (r < 0)
 		return r;
-	KC_MUTEX_LOCK(&lc->lock);
+	kci_local_lock(lc);
 	/* once more: attach ran without the lock */
 	r = check_unused(lc);
 	if (r == 0) {
 		lc->zcopy = b->ops;
 		lc->zcopy_state = state;
+		lc->bare_desc = b == &zref_backend;
 		if (lc->head.kind != KC_UNLIMITED)
 			lc->max_bytes = 0;
 		kci_queue_done(&lc->queue);
 		kci_queue_init(&lc->queue, sizeof(struct kc_zdesc));
 		lc->head.elem_size = sizeof(struct kc_zdesc);
+		kci_local_shape(lc);
 		lc->head.max_msg = 0;
 		lc->head.capabilities &= ~KC_CHAN_CAP_MSG;
 		lc->head.capabilities |= KC_CHAN_CAP_PTR | KC_CHAN_CAP_ZERO_COPY;
 	}
-	KC_MUTEX_UNLOCK(&lc->lock);
+	kci_local_unlock(lc);
 	if (r < 0 && b->ops->detach)
 		b->ops->detach(state);
 	return r;
@@ -202,6 +206,14 @@ int kc_chan_make_ptr(kc_chan_t **ret, enum kc_kind kind, size_t capacity)
 
 /* ---- sending and receiving ----------------------------------------------- */
 
+/* A channel of bare descriptors may go the short way; others, and calls that are to be refused,
+ * go the long one. */
+static inline bool is_fast(const kc_chan_t *ch, const kc_cancel_t *token)
+{
+	return ch && ch->fast && ch->capabilities & KC_CHAN_CAP_PTR &&
+	       kci_process_is(ch->process) && (!token || kci_cancel_check(token) == 0);
+}
+
 int kc_chan_send_desc(kc_chan_t *ch, const struct kc_zdesc *desc, long timeout_ms)
 {
 	return kc_chan_send_desc_c(ch, desc, timeout_ms, NULL);
@@ -221,11 +233,18 @@ int kc_chan_send_desc_c(kc_chan_t *ch, const struct kc_zdesc *desc, long timeout
 		.timeout_ms = timeout_ms,
 		.token = token,
 	};
-	long r;
+	long r = 0;
 
 	if (!desc)
 		return (int)kci_result(KC_EINVAL);
-	r = kci_chan_send(ch, KCI_DESC, &op);
+	/* what is wrong with a descriptor is for the long way to say */
+	if (is_fast(ch, token) && desc->addr && desc->len > 0 &&
+	    !(desc->region_id | desc->offset | desc->flags)) {
+		r = kci_fast_send(ch, desc, 1, timeout_ms, !token);
+		op.counted = true;
+	}
+	if (r == 0)
+		r = kci_chan_send(ch, KCI_DESC, &op);
 	return r < 0 ? (int)r : 0;
 }
 
@@ -238,11 +257,16 @@ int kc_chan_recv_desc_c(kc_chan_t *ch, struct kc_zdesc *ret_desc, long timeout_m
 		.timeout_ms = timeout_ms,
 		.token = token,
 	};
-	long r;
+	long r = 0;
 
 	if (!ret_desc)
 		return (int)kci_result(KC_EINVAL);
-	r = kci_chan_recv(ch, KCI_DESC, &op);
+	if (is_fast(ch, token)) {
+		r = kci_fast_recv(ch, ret_desc, 1, timeout_ms, !token);
+		op.counted = true;
+	}
+	if (r == 0)
+		r = kci_chan_recv(ch, KCI_DESC, &op);
 	return r < 0 ? (int)r : 0;
 }
 

@@ -110,6 +110,19 @@ bool kci_thread_is_self(pthread_t thread);
 int kci_thread_nocancel(void);
 void kci_thread_nocancel_end(int saved);
 
+/* Processors that this process may use, as it was when first asked. */
+unsigned kci_cpus(void);
+
+/* In a loop that waits for another processor. */
+static inline void kci_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
 /* ---- memory -------------------------------------------------------------- */
 
 #define KC_ALLOC(size)	   kci_alloc(size)

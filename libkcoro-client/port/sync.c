@@ -8,6 +8,7 @@
 #include "libkcoro-client/port/kcoro_port.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 
@@ -93,4 +94,18 @@ int kci_thread_nocancel(void)
 void kci_thread_nocancel_end(int saved)
 {
 	(void)pthread_setcancelstate(saved, NULL);
+}
+
+unsigned kci_cpus(void)
+{
+	static _Atomic unsigned known;
+	unsigned n = atomic_load_explicit(&known, memory_order_relaxed);
+	cpu_set_t set;
+
+	if (n > 0)
+		return n;
+	n = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+	n = n > 0 ? n : 1;
+	atomic_store_explicit(&known, n, memory_order_relaxed);
+	return n;
 }
