@@ -29,8 +29,8 @@ static inline bool is_fast(kc_chan_t *ch, const void *elems, size_t n, kc_cancel
 /* What the short way gave is r, if it was tried; if it moved nothing, the rest is done here. Apart,
  * so that the short way costs what it needs. */
 static long __attribute__((noinline))
-send_rest(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms, kc_cancel_t *token, bool fast,
-	  long r)
+send_rest(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms, kc_cancel_t *token,
+	  bool fast, long r)
 {
 	struct kci_send op = {
 		.elems = elems,
@@ -46,8 +46,8 @@ send_rest(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms, kc_cancel
 }
 
 static long __attribute__((noinline))
-recv_rest(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, kc_cancel_t *token, bool fast,
-	  long r)
+recv_rest(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, kc_cancel_t *token,
+	  bool fast, long r)
 {
 	struct kci_recv op = {
 		.buf = ret_elems,

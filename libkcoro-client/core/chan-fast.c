@@ -7,9 +7,11 @@
  * in progress before: kc_chan_destroy() waits until nobody is counted, and takes both
  * locks last of all.
  */
+#include "kcoro/sched.h"
 #include "libkcoro-client/core/chan-local.h"
 #include "libkcoro-client/core/park.h"
 
+#define YIELDS	    8u
 #define SPINS_LEAST 8u
 #define SPINS_MOST  256u /* some microseconds */
 
@@ -52,9 +54,32 @@ static inline void take(struct kci_local *lc, struct kci_biased *l)
 		take_contended(lc, l);
 }
 
+/* The lock of one direction, with none held: a coroutine lets others run meanwhile, who may well
+ * have something to do in the other direction. */
+static void __attribute__((noinline))
+take_side_contended(struct kci_local *lc, struct kci_biased *l)
+{
+	bool taken = false;
+
+	count(lc);
+	for (unsigned i = 0; i < YIELDS && !taken && kci_coro_current(); i++) {
+		kc_yield();
+		taken = kci_biased_try(l);
+	}
+	if (!taken)
+		kci_biased_take(l);
+	kci_chan_leave(&lc->head);
+}
+
+static inline void take_side(struct kci_local *lc, struct kci_biased *l)
+{
+	if (!kci_biased_try(l))
+		take_side_contended(lc, l);
+}
+
 void __attribute__((noinline)) kci_local_lock(struct kci_local *lc)
 {
-	if (kci_biased_enter(&lc->send_lock, &lc->recv_lock, kci_bias_here))
+	if (kci_biased_enter_both(&lc->send_lock, &lc->recv_lock, kci_bias_here))
 		return;
 	take(lc, &lc->send_lock);
 	take(lc, &lc->recv_lock);
@@ -120,7 +145,7 @@ static inline size_t get(struct kci_local *lc, void *ret_elems, size_t n)
 static size_t __attribute__((noinline))
 add_locked(struct kci_local *lc, const void *elems, size_t n)
 {
-	take(lc, &lc->send_lock);
+	take_side(lc, &lc->send_lock);
 	n = add(lc, elems, n);
 	if (n == 0)
 		count(lc);
@@ -130,7 +155,7 @@ add_locked(struct kci_local *lc, const void *elems, size_t n)
 
 static size_t __attribute__((noinline)) get_locked(struct kci_local *lc, void *ret_elems, size_t n)
 {
-	take(lc, &lc->recv_lock);
+	take_side(lc, &lc->recv_lock);
 	n = get(lc, ret_elems, n);
 	if (n == 0)
 		count(lc);
@@ -168,8 +193,29 @@ static bool spin(struct kci_local *lc, bool send)
 
 /* ---- from hand to hand -------------------------------------------------------- */
 
+/* Both locks, of a channel without a ring: nobody looks at its gate, so an owner's end of a
+ * section is all there is to do. NULL: they were taken like anybody else's. */
+static inline struct kci_bias *hands_lock(struct kci_local *lc)
+{
+	struct kci_bias *me = kci_bias_here;
+
+	if (kci_biased_enter_both(&lc->send_lock, &lc->recv_lock, me))
+		return me;
+	kci_local_lock(lc);
+	return NULL;
+}
+
+static inline void hands_unlock(struct kci_local *lc, struct kci_bias *me)
+{
+	if (me)
+		kci_biased_leave(me);
+	else
+		kci_local_unlock(lc);
+}
+
 /* An element goes from a sender that waits, or to a receiver that does, and the other is here. */
-static void met(struct kci_local *lc, struct kci_op *op, const void *elem)
+static inline void met(struct kci_local *lc, struct kci_bias *me, struct kci_op *op,
+		       const void *elem)
 {
 	kci_list_remove(&op->link);
 	op->done = 1;
@@ -177,13 +223,14 @@ static void met(struct kci_local *lc, struct kci_op *op, const void *elem)
 	lc->out.received++;
 	lc->in.bytes += desc_len(lc, elem);
 	lc->out.bytes += desc_len(lc, elem);
-	kci_local_unlock(lc);
+	hands_unlock(lc, me);
 	kci_waiter_unpark(&op->waiter);
 }
 
 /* Nobody is there. Without a deadline or a token nothing but a partner or the end of the channel
  * ends the wait, and neither leaves anything to be done with the channel. */
-static long wait_to_meet(struct kci_local *lc, struct kci_op *op, struct kci_list *list)
+static inline long wait_to_meet(struct kci_local *lc, struct kci_bias *me, struct kci_op *op,
+				struct kci_list *list)
 {
 	op->done = 0;
 	op->filled = 0;
@@ -191,7 +238,7 @@ static long wait_to_meet(struct kci_local *lc, struct kci_op *op, struct kci_lis
 	kci_waiter_init(&op->waiter);
 	kci_list_init(&op->link);
 	kci_list_append(list, &op->link);
-	kci_local_unlock(lc);
+	hands_unlock(lc, me);
 	(void)kci_waiter_park(&op->waiter, KC_NEVER, NULL);
 	return op->done ? 1 : op->code;
 }
@@ -203,23 +250,25 @@ static long hand_send(struct kci_local *lc, const void *elem, bool single, bool 
 	size_t size = lc->head.elem_size;
 	struct kci_send send = { .elems = elem, .n = 1, .timeout_ms = -1 };
 	struct kci_op *to, op;
+	struct kci_bias *me;
 
-	kci_local_lock(lc);
+	me = hands_lock(lc);
 	to = KCI_LIST_FIRST(&lc->receivers, struct kci_op, link);
-	if (single && to && to->recv->n == 1 && to->recv->cap >= size && !to->recv->msgs && !lc->watched) {
+	if (single && to && to->recv->n == 1 && to->recv->cap >= size && !to->recv->msgs &&
+	    !lc->watched) {
 		kci_spsc_copy(to->recv->buf, elem, size);
 		to->filled = size;
-		met(lc, to, elem);
+		met(lc, me, to, elem);
 		return 1;
 	}
 	if (to || !single || !waits || lc->closed || lc->watched || !lc->head.uncounted) {
 		count(lc);
-		kci_local_unlock(lc);
+		hands_unlock(lc, me);
 		return 0;
 	}
 	op.send = &send;
 	op.recv = NULL;
-	return wait_to_meet(lc, &op, &lc->senders);
+	return wait_to_meet(lc, me, &op, &lc->senders);
 }
 
 static long hand_recv(struct kci_local *lc, void *ret_elem, bool single, bool waits)
@@ -227,22 +276,23 @@ static long hand_recv(struct kci_local *lc, void *ret_elem, bool single, bool wa
 	size_t size = lc->head.elem_size;
 	struct kci_recv recv = { .buf = ret_elem, .cap = size, .n = 1, .timeout_ms = -1 };
 	struct kci_op *from, op;
+	struct kci_bias *me;
 
-	kci_local_lock(lc);
+	me = hands_lock(lc);
 	from = KCI_LIST_FIRST(&lc->senders, struct kci_op, link);
 	if (single && from && from->send->n == 1 && !lc->watched) {
 		kci_spsc_copy(ret_elem, from->send->elems, size);
-		met(lc, from, ret_elem);
+		met(lc, me, from, ret_elem);
 		return 1;
 	}
 	if (from || !single || !waits || lc->closed || lc->watched || !lc->head.uncounted) {
 		count(lc);
-		kci_local_unlock(lc);
+		hands_unlock(lc, me);
 		return 0;
 	}
 	op.recv = &recv;
 	op.send = NULL;
-	return wait_to_meet(lc, &op, &lc->receivers);
+	return wait_to_meet(lc, me, &op, &lc->receivers);
 }
 
 /* ---- what chan-calls.c calls -------------------------------------------------- */
@@ -251,7 +301,7 @@ static inline size_t try_send(struct kci_local *lc, const void *elems, size_t n)
 {
 	struct kci_bias *me = kci_bias_here;
 
-	if (!kci_biased_enter(&lc->send_lock, &lc->send_lock, me))
+	if (!kci_biased_enter(&lc->send_lock, me))
 		return add_locked(lc, elems, n);
 	n = add(lc, elems, n);
 	if (n == 0)
@@ -264,7 +314,7 @@ static inline size_t try_recv(struct kci_local *lc, void *ret_elems, size_t n)
 {
 	struct kci_bias *me = kci_bias_here;
 
-	if (!kci_biased_enter(&lc->recv_lock, &lc->recv_lock, me))
+	if (!kci_biased_enter(&lc->recv_lock, me))
 		return get_locked(lc, ret_elems, n);
 	n = get(lc, ret_elems, n);
 	if (n == 0)
@@ -326,14 +376,15 @@ long kci_fast_send(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms, 
 	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
 	struct kci_bias *me = kci_bias_here;
 
-	if (n == 1 && kci_biased_enter(&lc->send_lock, &lc->send_lock, me)) {
+	if (n == 1 && !lc->hands && kci_biased_enter(&lc->send_lock, me)) {
 		size_t tail = atomic_load_explicit(&lc->in.tail, memory_order_relaxed);
 
 		if (!atomic_load_explicit(&lc->gate, memory_order_relaxed) &&
 		    tail - lc->in.head_seen < lc->ring.room) {
 			kci_spsc_copy(kci_spsc_at(&lc->ring, tail), elems, lc->ring.size);
 			lc->in.sent++;
-			lc->in.bytes += desc_len(lc, elems);
+			if (lc->bare_desc)
+				lc->in.bytes += desc_len(lc, elems);
 			atomic_store_explicit(&lc->in.tail, tail + 1, memory_order_release);
 			kci_biased_leave(me);
 			return 1;
@@ -348,14 +399,15 @@ long kci_fast_recv(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, bo
 	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
 	struct kci_bias *me = kci_bias_here;
 
-	if (n == 1 && kci_biased_enter(&lc->recv_lock, &lc->recv_lock, me)) {
+	if (n == 1 && !lc->hands && kci_biased_enter(&lc->recv_lock, me)) {
 		size_t head = atomic_load_explicit(&lc->out.head, memory_order_relaxed);
 
 		if (!atomic_load_explicit(&lc->gate, memory_order_relaxed) &&
 		    lc->out.tail_seen != head) {
 			kci_spsc_copy(ret_elems, kci_spsc_at(&lc->ring, head), lc->ring.size);
 			lc->out.received++;
-			lc->out.bytes += desc_len(lc, ret_elems);
+			if (lc->bare_desc)
+				lc->out.bytes += desc_len(lc, ret_elems);
 			atomic_store_explicit(&lc->out.head, head + 1, memory_order_release);
 			kci_biased_leave(me);
 			return 1;

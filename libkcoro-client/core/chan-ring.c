@@ -19,8 +19,8 @@ bool kci_spsc_reserve(struct kci_spsc *ring, struct kci_spsc_in *in, struct kci_
 	if (!more)
 		return false;
 	for (size_t i = 0; i < len; i++)
-		memcpy(more + ((head + i) & (slots - 1)) * ring->size,
-		       kci_spsc_at(ring, head + i), ring->size);
+		memcpy(more + ((head + i) & (slots - 1)) * ring->size, kci_spsc_at(ring, head + i),
+		       ring->size);
 	KC_FREE(ring->slots);
 	ring->slots = more;
 	ring->mask = slots - 1;

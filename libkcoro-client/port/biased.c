@@ -118,10 +118,11 @@ static void take_away(struct kci_biased *l, struct kci_bias *owner)
 		l->need = l->need < NEED_MOST / 4 ? l->need * 4 : NEED_MOST;
 }
 
+/* Released, and looked at with acquire: the owner sees what was done with the word. */
 static void give(struct kci_biased *l, struct kci_bias *owner)
 {
 	l->seen = atomic_load_explicit(&owner->number, memory_order_relaxed);
-	atomic_store_explicit(&l->owner, owner, memory_order_relaxed);
+	atomic_store_explicit(&l->owner, owner, memory_order_release);
 }
 
 /* This thread has the word. */

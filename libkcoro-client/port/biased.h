@@ -61,21 +61,40 @@ static inline void kci_biased_leave(struct kci_bias *me)
 		kci_bias_wake(me);
 }
 
-/* Enter as the owner of both (which may be one), without waiting. */
-static inline bool kci_biased_enter(struct kci_biased *l, struct kci_biased *other,
-				    struct kci_bias *me)
+static inline bool kci_biased_owns(struct kci_biased *l, const struct kci_bias *me)
 {
-	uint32_t number;
+	return atomic_load_explicit(&l->owner, memory_order_acquire) == me;
+}
 
-	if (!me || atomic_load_explicit(&l->owner, memory_order_relaxed) != me ||
-	    atomic_load_explicit(&other->owner, memory_order_relaxed) != me)
-		return false;
-	number = atomic_load_explicit(&me->number, memory_order_relaxed);
+/* The first half of the handshake; the other half is membarrier(2). */
+static inline void kci_biased_announce(struct kci_bias *me)
+{
+	uint32_t number = atomic_load_explicit(&me->number, memory_order_relaxed);
+
 	atomic_store_explicit(&me->number, number + 1, memory_order_relaxed);
-	atomic_signal_fence(memory_order_seq_cst); /* the other half is membarrier(2) */
-	if (__builtin_expect(atomic_load_explicit(&l->owner, memory_order_acquire) == me &&
-				     atomic_load_explicit(&other->owner, memory_order_acquire) == me,
-			     1))
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* Enter as the owner, without waiting. */
+static inline bool kci_biased_enter(struct kci_biased *l, struct kci_bias *me)
+{
+	if (!me || !kci_biased_owns(l, me))
+		return false;
+	kci_biased_announce(me);
+	if (__builtin_expect(kci_biased_owns(l, me), 1))
+		return true;
+	kci_biased_leave(me);
+	return false;
+}
+
+/* The same for two at once. */
+static inline bool kci_biased_enter_both(struct kci_biased *l, struct kci_biased *other,
+					 struct kci_bias *me)
+{
+	if (!me || !kci_biased_owns(l, me) || !kci_biased_owns(other, me))
+		return false;
+	kci_biased_announce(me);
+	if (__builtin_expect(kci_biased_owns(l, me) && kci_biased_owns(other, me), 1))
 		return true;
 	kci_biased_leave(me);
 	return false;

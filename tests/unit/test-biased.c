@@ -25,7 +25,7 @@ static uint64_t draw(uint64_t *state)
 static bool section(struct kci_biased *l)
 {
 	struct kci_bias *me = kci_bias_here;
-	bool owned = kci_biased_enter(l, l, me);
+	bool owned = kci_biased_enter(l, me);
 
 	if (!owned)
 		kci_biased_take(l);
@@ -51,7 +51,7 @@ static long run(void *arg)
 		if (draw(&state) % 8 == 0) {
 			/* both: never as an owner of only one */
 			struct kci_bias *me = kci_bias_here;
-			bool both = kci_biased_enter(&lock, &other, me);
+			bool both = kci_biased_enter_both(&lock, &other, me);
 
 			if (!both) {
 				kci_biased_take(&lock);
@@ -108,7 +108,7 @@ static void test_owners_come_and_go(void **state)
 	kci_biased_init(&lock);
 	kct_call_start(&call, own, NULL);
 	if (!kct_call_join(&call))
-		skip(); /* the kernel has no barrier to offer */
+		skip();		      /* the kernel has no barrier to offer */
 	assert_false(section(&lock)); /* taken away from one that is no more */
 	assert_true(own(NULL));
 	kct_call_start(&call, own, NULL);
