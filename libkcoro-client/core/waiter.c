@@ -103,7 +103,9 @@ int kci_waiter_park(struct kci_waiter *w, uint64_t deadline, kc_cancel_t *token)
 	if (hook)
 		hook();
 	r = sleep_until(w, mask, deadline);
-	if (token)
+	/* Once it has raised its flag the hook is on no list and is not touched again: then there
+	 * is no need to wait for a trigger that is at work on thousands of others. */
+	if (token && !(atomic_load_explicit(&w->flags, memory_order_acquire) & KCI_CANCELLED))
 		kci_cancel_hook_remove(token, &w->hook);
 	flags = atomic_load_explicit(&w->flags, memory_order_acquire);
 	if (flags & KCI_UNPARKED)
