@@ -214,93 +214,126 @@ static inline bool is_fast(const kc_chan_t *ch, const kc_cancel_t *token)
 	       kci_process_is(ch->process) && (!token || kci_cancel_check(token) == 0);
 }
 
-int kc_chan_send_desc(kc_chan_t *ch, const struct kc_zdesc *desc, long timeout_ms)
-{
-	return kc_chan_send_desc_c(ch, desc, timeout_ms, NULL);
-}
-
-int kc_chan_recv_desc(kc_chan_t *ch, struct kc_zdesc *ret_desc, long timeout_ms)
-{
-	return kc_chan_recv_desc_c(ch, ret_desc, timeout_ms, NULL);
-}
-
-int kc_chan_send_desc_c(kc_chan_t *ch, const struct kc_zdesc *desc, long timeout_ms,
-			kc_cancel_t *token)
+/* The long way, after the short one if the call is counted. */
+static int __attribute__((noinline))
+send_rest(kc_chan_t *ch, const struct kc_zdesc *desc, long timeout_ms, kc_cancel_t *token,
+	  bool counted, long r)
 {
 	struct kci_send op = {
 		.elems = desc,
 		.n = 1,
 		.timeout_ms = timeout_ms,
 		.token = token,
+		.counted = counted,
 	};
-	long r = 0;
 
-	if (!desc)
-		return (int)kci_result(KC_EINVAL);
-	/* what is wrong with a descriptor is for the long way to say */
-	if (is_fast(ch, token) && desc->addr && desc->len > 0 &&
-	    !(desc->region_id | desc->offset | desc->flags)) {
-		r = kci_fast_send(ch, desc, 1, timeout_ms, !token);
-		op.counted = true;
-	}
-	if (r == 0)
-		r = kci_chan_send(ch, KCI_DESC, &op);
+	if (!desc || r < 0)
+		return (int)kci_result(r < 0 ? r : KC_EINVAL);
+	r = kci_chan_send(ch, KCI_DESC, &op);
 	return r < 0 ? (int)r : 0;
 }
 
-int kc_chan_recv_desc_c(kc_chan_t *ch, struct kc_zdesc *ret_desc, long timeout_ms,
-			kc_cancel_t *token)
+static int __attribute__((noinline))
+recv_rest(kc_chan_t *ch, struct kc_zdesc *ret_desc, long timeout_ms, kc_cancel_t *token,
+	  bool counted, long r)
 {
 	struct kci_recv op = {
 		.buf = ret_desc,
 		.n = 1,
 		.timeout_ms = timeout_ms,
 		.token = token,
+		.counted = counted,
 	};
-	long r = 0;
 
-	if (!ret_desc)
-		return (int)kci_result(KC_EINVAL);
-	if (is_fast(ch, token)) {
-		r = kci_fast_recv(ch, ret_desc, 1, timeout_ms, !token);
-		op.counted = true;
-	}
-	if (r == 0)
-		r = kci_chan_recv(ch, KCI_DESC, &op);
+	if (!ret_desc || r < 0)
+		return (int)kci_result(r < 0 ? r : KC_EINVAL);
+	r = kci_chan_recv(ch, KCI_DESC, &op);
 	return r < 0 ? (int)r : 0;
 }
 
-int kc_chan_send_ptr(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms)
+static inline int send_desc(kc_chan_t *ch, const struct kc_zdesc *desc, long timeout_ms,
+			    kc_cancel_t *token)
 {
-	return kc_chan_send_ptr_c(ch, ptr, len, timeout_ms, NULL);
+	/* what is wrong with a descriptor is for the long way to say */
+	bool fast = is_fast(ch, token) && desc && desc->addr && desc->len > 0 &&
+		    !(desc->region_id | desc->offset | desc->flags);
+	long r = fast ? kci_fast_send(ch, desc, 1, timeout_ms, !token) : 0;
+
+	return r > 0 ? 0 : send_rest(ch, desc, timeout_ms, token, fast, r);
 }
 
-int kc_chan_recv_ptr(kc_chan_t *ch, void **ret_ptr, size_t *ret_len, long timeout_ms)
+static inline int recv_desc(kc_chan_t *ch, struct kc_zdesc *ret_desc, long timeout_ms,
+			    kc_cancel_t *token)
 {
-	return kc_chan_recv_ptr_c(ch, ret_ptr, ret_len, timeout_ms, NULL);
+	bool fast = is_fast(ch, token) && ret_desc;
+	long r = fast ? kci_fast_recv(ch, ret_desc, 1, timeout_ms, !token) : 0;
+
+	return r > 0 ? 0 : recv_rest(ch, ret_desc, timeout_ms, token, fast, r);
 }
 
-int kc_chan_send_ptr_c(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms, kc_cancel_t *token)
+int kc_chan_send_desc_c(kc_chan_t *ch, const struct kc_zdesc *desc, long timeout_ms,
+			kc_cancel_t *token)
 {
-	struct kc_zdesc desc = { .addr = ptr, .len = len };
-
-	return kc_chan_send_desc_c(ch, &desc, timeout_ms, token);
+	return send_desc(ch, desc, timeout_ms, token);
 }
 
-int kc_chan_recv_ptr_c(kc_chan_t *ch, void **ret_ptr, size_t *ret_len, long timeout_ms,
-		       kc_cancel_t *token)
+int kc_chan_recv_desc_c(kc_chan_t *ch, struct kc_zdesc *ret_desc, long timeout_ms,
+			kc_cancel_t *token)
+{
+	return recv_desc(ch, ret_desc, timeout_ms, token);
+}
+
+int kc_chan_send_desc(kc_chan_t *ch, const struct kc_zdesc *desc, long timeout_ms)
+{
+	return send_desc(ch, desc, timeout_ms, NULL);
+}
+
+int kc_chan_recv_desc(kc_chan_t *ch, struct kc_zdesc *ret_desc, long timeout_ms)
+{
+	return recv_desc(ch, ret_desc, timeout_ms, NULL);
+}
+
+
+
+static inline int recv_ptr(kc_chan_t *ch, void **ret_ptr, size_t *ret_len, long timeout_ms,
+			   kc_cancel_t *token)
 {
 	struct kc_zdesc desc;
 	int r;
 
 	if (!ret_ptr || !ret_len)
 		return (int)kci_result(KC_EINVAL);
-	r = kc_chan_recv_desc_c(ch, &desc, timeout_ms, token);
+	r = recv_desc(ch, &desc, timeout_ms, token);
 	if (r < 0)
 		return r;
 	*ret_ptr = desc.addr;
 	*ret_len = desc.len;
 	return 0;
+}
+
+int kc_chan_send_ptr(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms)
+{
+	const struct kc_zdesc desc = { .addr = ptr, .len = len };
+
+	return send_desc(ch, &desc, timeout_ms, NULL);
+}
+
+int kc_chan_recv_ptr(kc_chan_t *ch, void **ret_ptr, size_t *ret_len, long timeout_ms)
+{
+	return recv_ptr(ch, ret_ptr, ret_len, timeout_ms, NULL);
+}
+
+int kc_chan_send_ptr_c(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms, kc_cancel_t *token)
+{
+	struct kc_zdesc desc = { .addr = ptr, .len = len };
+
+	return send_desc(ch, &desc, timeout_ms, token);
+}
+
+int kc_chan_recv_ptr_c(kc_chan_t *ch, void **ret_ptr, size_t *ret_len, long timeout_ms,
+		       kc_cancel_t *token)
+{
+	return recv_ptr(ch, ret_ptr, ret_len, timeout_ms, token);
 }
 
 int kc_chan_send_zref(kc_chan_t *ch, void *desc_addr, size_t len, uint64_t region_id,
@@ -313,7 +346,7 @@ int kc_chan_send_zref(kc_chan_t *ch, void *desc_addr, size_t len, uint64_t regio
 		.offset = offset,
 	};
 
-	return kc_chan_send_desc_c(ch, &desc, timeout_ms, NULL);
+	return send_desc(ch, &desc, timeout_ms, NULL);
 }
 
 int kc_chan_recv_zref(kc_chan_t *ch, void **ret_addr, size_t *ret_len, uint64_t *ret_region_id,
@@ -324,7 +357,7 @@ int kc_chan_recv_zref(kc_chan_t *ch, void **ret_addr, size_t *ret_len, uint64_t 
 
 	if (!ret_addr || !ret_len)
 		return (int)kci_result(KC_EINVAL);
-	r = kc_chan_recv_desc_c(ch, &desc, timeout_ms, NULL);
+	r = recv_desc(ch, &desc, timeout_ms, NULL);
 	if (r < 0)
 		return r;
 	*ret_addr = desc.addr;
