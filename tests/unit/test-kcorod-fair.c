@@ -225,7 +225,8 @@ static void test_same_frames_same_number(void **state)
 		least = flood[i].answers < least ? flood[i].answers : least;
 		most = flood[i].answers > most ? flood[i].answers : most;
 	}
-	assert_in_range(most * 100 / least, 100, 130);
+	/* each gets a turn, whose length also depends on when replies go out */
+	assert_in_range(most * 100 / least, 100, 200);
 	hang_up();
 }
 
