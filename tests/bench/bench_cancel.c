@@ -105,6 +105,9 @@ static int run(bool tree, bool closes, double *ret)
 		return bench_why(r, "%s %s", kc_error_name(r), kc_error_detail());
 	c.failed = closes;
 	r = kc_spawn(&last, sched, end_waits, &c);
+	/* one wake-up of this thread, at the end, and none for each of them in between */
+	if (r == 0)
+		r = kc_sched_drain(sched, -1);
 	if (r == 0)
 		r = kc_join(last, &begin, -1);
 	for (unsigned i = 0; i < c.n && r == 0; i++)
