@@ -219,7 +219,7 @@ static bool fill(struct kcd_conn *conn)
 
 	if (!conn->readable)
 		return false;
-	kcd_turns_spend(&conn->daemon->turns, KCD_COST_CALL);
+	kcd_turns_afford(&conn->daemon->turns, KCD_COST_CALL);
 	r = kcp_stream_fill(&conn->stream);
 	if (r == KC_EAGAIN) {
 		drained(conn);

@@ -10,7 +10,7 @@
 #include "proto/tlv.h"
 #include "proto/values.h"
 
-#define LIST_MIN 8u      /* channels in a page, at least, however many others wait */
+#define LIST_MIN 3u     /* channels in a page, at least, however many others wait */
 #define LOOK_COST 1024u /* of looking at a channel that may be in nobody's cache */
 
 static void put_ledger(uint64_t stats[KCP_STAT_MAX + 1], const struct kc_ledger *l)

@@ -7,10 +7,11 @@
 /* More than this is owed by nobody, lest an accident silence a user for good. */
 #define DEBT_MAX ((int64_t)1 << 32)
 #define ROUNDS_MAX (DEBT_MAX / KCD_QUANTUM + 2) /* in which any debt is paid, and a quantum is left */
+#define SLICE (KCD_QUANTUM - KCD_COST_CALL) /* of a round, beside the asking */
 
 void kcd_turns_init(struct kcd_turns *turns, void (*serve)(struct kcd_seat *seat))
 {
-	*turns = (struct kcd_turns){ .serve = serve };
+	*turns = (struct kcd_turns){ .serve = serve, .alone = KCD_ALONE };
 	kcd_list_init(&turns->shares);
 }
 
@@ -38,8 +39,11 @@ void kcd_turns_join(struct kcd_turns *turns, struct kcd_seat *seat)
 
 	if (kcd_list_empty(&seat->link))
 		kcd_list_append(&share->seats, &seat->link);
-	if (kcd_list_empty(&share->link))
-		kcd_list_append(&turns->shares, &share->link);
+	if (!kcd_list_empty(&share->link))
+		return;
+	/* Who had nothing to do in the last round goes first in the next one. */
+	kcd_list_insert(share->round < turns->round ? turns->shares.next : &turns->shares,
+			&share->link);
 }
 
 /* The share stays in its place; without seats it is dropped when its turn comes. */
@@ -76,10 +80,13 @@ static void serve_share(struct kcd_turns *turns, struct kcd_share *share)
 		kcd_list_append(&turns->shares, &share->link);
 		return;
 	}
-	turns->alone = share == turns->last ? turns->alone + (turns->alone < KCD_ALONE) : 0;
+	if (share == turns->last)
+		turns->alone += turns->alone < KCD_ALONE;
+	else if (turns->last)
+		turns->alone = 0;
 	turns->last = share;
 	turns->now = share;
-	turns->floor = before > KCD_QUANTUM ? before - KCD_QUANTUM : 0;
+	turns->floor = before > SLICE ? before - SLICE : 0;
 	while (share->left > turns->floor && !kcd_list_empty(&share->seats)) {
 		struct kcd_seat *seat = KCD_LIST_FIRST(&share->seats, struct kcd_seat, link);
 

@@ -55,7 +55,7 @@ struct kcd_turns {
 	int64_t floor;          /* what its service in this round may leave of `now->left` */
 	uint64_t round;
 	struct kcd_share *last; /* who was served last; only to be compared */
-	unsigned alone;         /* rounds in a row that served nobody else */
+	unsigned alone;         /* rounds in a row that served nobody else, or before any */
 	uint64_t work; /* that rounds have done since somebody set this to 0 */
 	void (*serve)(struct kcd_seat *seat);
 };
@@ -97,6 +97,16 @@ static inline bool kcd_turns_may(const struct kcd_turns *turns)
 
 /* Charge a share. */
 void kcd_share_spend(struct kcd_share *share, uint64_t work);
+
+/* Charge whoever is served for something that shall not shorten its service, as far as it has
+ * savings: what comes of it shall be seen in the same round. */
+static inline void kcd_turns_afford(struct kcd_turns *turns, uint64_t work)
+{
+	if (!turns->now)
+		return;
+	kcd_share_spend(turns->now, work);
+	turns->floor = turns->floor > (int64_t)work ? turns->floor - (int64_t)work : 0;
+}
 
 /* Charge whoever work is being done for. */
 static inline void kcd_turns_spend(struct kcd_turns *turns, uint64_t work)

@@ -34,8 +34,8 @@
 #define ELEM 64u
 #define BATCH 64u
 #define CAPACITY 1024u
-#define WINDOW 256u    /* requests that wait for their answers */
-#define WINDOW_LIST 2u /* pages that do */
+#define WINDOW 256u     /* requests that wait for their answers */
+#define WINDOW_LIST 16u /* pages that do */
 #define OWN_CHANNELS 32u /* of each neighbour, so that there is something to list */
 
 static struct kct_daemon middle;

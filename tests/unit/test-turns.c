@@ -19,16 +19,19 @@ struct conn {
 	uint64_t price;  /* of a frame */
 	uint64_t frames; /* that wait */
 	uint64_t served, visits;
+	uint64_t when; /* it was visited last, among all visits */
 	bool one_by_one; /* the next frame comes after the service of this one */
 };
 
 static struct kcd_turns turns;
+static uint64_t visits;
 
 static void serve(struct kcd_seat *seat)
 {
 	struct conn *c = KCD_CONTAINER(seat, struct conn, seat);
 
 	c->visits++;
+	c->when = ++visits;
 	/* in each round that serves it, a share pays for asking who is there */
 	if (c->tally->round != turns.round)
 		c->tally->work += KCD_COST_CALL;
@@ -238,7 +241,33 @@ static void test_all_owe(void **state)
 	assert_in_range(c[0].served, 3 * c[1].served - 3, 3 * c[1].served + 3);
 }
 
-/* Only one who has had all rounds for a while counts as alone. */
+/* Who had nothing to do in a round goes before those who had, in the next one; who had, stays
+ * behind them. */
+static void test_who_comes_goes_first(void **state)
+{
+	struct kcd_share a, b;
+	struct conn flood, meek;
+
+	(void)state;
+	kcd_turns_init(&turns, serve);
+	kcd_share_init(&a);
+	kcd_share_init(&b);
+	sit(&flood, &a, 1, ENDLESS);
+	sit(&meek, &b, 1, 0);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(kcd_turns_round(&turns), 1);
+		meek.frames = 1;
+		kcd_turns_join(&turns, &meek.seat);
+		assert_int_equal(kcd_turns_round(&turns), 2);
+		assert_true(meek.when < flood.when);
+		meek.frames = 1;
+		kcd_turns_join(&turns, &meek.seat);
+		assert_int_equal(kcd_turns_round(&turns), 2);
+		assert_true(meek.when > flood.when);
+	}
+}
+
+/* Only one who has had all rounds for a while counts as alone, and who has always had. */
 static void test_alone(void **state)
 {
 	struct kcd_share a, b;
@@ -250,15 +279,17 @@ static void test_alone(void **state)
 	kcd_share_init(&b);
 	sit(&one, &a, 1000, ENDLESS);
 	sit(&other, &b, 1000, 0);
-	for (unsigned round = 0; round <= KCD_ALONE; round++) {
-		assert_false(kcd_turns_lone(&turns));
+	for (unsigned i = 0; i < 3; i++) {
 		kcd_turns_round(&turns);
+		assert_true(kcd_turns_lone(&turns));
+		other.frames = 1;
+		kcd_turns_join(&turns, &other.seat);
+		kcd_turns_round(&turns);
+		for (unsigned round = 0; round < KCD_ALONE; round++) {
+			assert_false(kcd_turns_lone(&turns));
+			kcd_turns_round(&turns);
+		}
 	}
-	assert_true(kcd_turns_lone(&turns));
-	other.frames = 1;
-	kcd_turns_join(&turns, &other.seat);
-	kcd_turns_round(&turns);
-	assert_false(kcd_turns_lone(&turns));
 }
 
 /* With nobody else there every round serves. */
@@ -353,7 +384,7 @@ int main(void)
 		KCT_TEST(test_one_share_each),	 KCT_TEST(test_nobody_starves),
 		KCT_TEST(test_seats_in_turn),	 KCT_TEST(test_debts),
 		KCT_TEST(test_savings),		 KCT_TEST(test_all_owe),
-		KCT_TEST(test_alone),
+		KCT_TEST(test_who_comes_goes_first), KCT_TEST(test_alone),
 		KCT_TEST(test_alone_owes_nothing), KCT_TEST(test_debt_is_bounded),
 		KCT_TEST(test_charges),		 KCT_TEST(test_only_the_busy_cost),
 	};
