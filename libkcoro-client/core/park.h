@@ -22,7 +22,7 @@
 #define KCI_UNPARKED  1u /* what it waits for has happened */
 #define KCI_CANCELLED 2u /* its token is set */
 #define KCI_EXPIRED   4u /* its alarm */
-#define KCI_PARKED    8u /* it is away */
+#define KCI_PARKED    8u /* it is away (of a thread: it sleeps, and has to be woken) */
 
 /* The running coroutine; NULL on a plain thread, and in a forked child. */
 kc_coro_t *kci_coro_current(void);

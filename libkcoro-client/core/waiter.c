@@ -2,6 +2,17 @@
 /*
  * Waiters: one word of flags, on which a thread sleeps in a futex or for which a
  * coroutine is parked (core/park.h).
+ *
+ * A thread says so in the word (KCI_PARKED) before it sleeps, and whoever raises a flag
+ * wakes it only then. Before that it tries two things that are far cheaper where the
+ * answer comes at once. It looks for a while, which pays if the other one runs on another
+ * processor: twice as long the next time if it did, half as long if not. And it yields
+ * once, which pays if the other one is ready to run on this very processor; then that
+ * comes first, and there is no need to look, until it does not pay any more.
+ *
+ * Two threads that both sleep answer one another so late that a short look never finds
+ * anything, although both would answer at once if neither slept. So now and then one looks
+ * for as long as a wake-up takes.
  */
 #include "libkcoro-client/core/waiter.h"
 
@@ -9,6 +20,25 @@
 
 #include "kcoro/error.h"
 #include "libkcoro-client/core/park.h"
+
+#define LOOKS_LEAST 64u	 /* about a microsecond */
+#define LOOKS_MOST  512u
+#define LOOKS_PROBE 4096u /* as long as it takes to wake another processor */
+#define PROBE_EVERY 64u	  /* waits */
+/* To yield is wrong where somebody who has nothing to do with this thread takes the processor
+ * for a time slice; then it is not tried for so many waits, more each time. */
+#define YIELD_NS    (UINT64_C(50) * 1000)
+#define PAUSE_LEAST 16u
+#define PAUSE_MOST  65536u
+
+/* What has paid of late, on this thread. */
+static _Thread_local struct {
+	uint32_t looks;	 /* 0: not known yet */
+	uint32_t misses; /* looks in a row that found nothing */
+	bool yields;	 /* the last yield paid */
+	uint32_t pause;	 /* after the next yield that does not pay */
+	uint32_t paused; /* waits until one is tried again */
+} habit __attribute__((tls_model("initial-exec")));
 
 static _Atomic(void (*)(void)) park_hook;
 
@@ -34,8 +64,8 @@ static void raise_flag(struct kci_waiter *w, uint32_t flag)
 	}
 	/* with this the owner may leave and the word be gone; waking its address is
 	 * harmless then */
-	atomic_fetch_or_explicit(word, flag, memory_order_acq_rel);
-	kci_futex_wake(word, 1);
+	if (atomic_fetch_or_explicit(word, flag, memory_order_acq_rel) & KCI_PARKED)
+		kci_futex_wake(word, 1);
 }
 
 void kci_waiter_unpark(struct kci_waiter *w)
@@ -48,11 +78,58 @@ static void on_cancel(struct kci_cancel_hook *hook)
 	raise_flag(KC_CONTAINER_OF(hook, struct kci_waiter, hook), KCI_CANCELLED);
 }
 
+static bool is_up(struct kci_waiter *w, uint32_t mask)
+{
+	return atomic_load_explicit(&w->flags, memory_order_acquire) & mask;
+}
+
+static bool look(struct kci_waiter *w, uint32_t mask)
+{
+	uint32_t known = habit.looks ? habit.looks : LOOKS_MOST / 4;
+	uint32_t looks = ++habit.misses % PROBE_EVERY == 0 ? LOOKS_PROBE : known;
+
+	for (uint32_t i = 0; i < looks; i++) {
+		if (is_up(w, mask)) {
+			habit.looks = known < LOOKS_MOST ? known * 2 : known;
+			habit.misses = 0;
+			return true;
+		}
+		kci_relax();
+	}
+	habit.looks = known > LOOKS_LEAST ? known / 2 : known;
+	return false;
+}
+
+static bool yield(struct kci_waiter *w, uint32_t mask)
+{
+	uint64_t begin;
+
+	if (habit.paused > 0) {
+		habit.paused--;
+		return false;
+	}
+	begin = kci_clock_now();
+	kci_thread_yield();
+	if (kci_clock_now() - begin < YIELD_NS && is_up(w, mask)) {
+		habit.pause = 0;
+		habit.yields = true;
+		return true;
+	}
+	habit.yields = false;
+	habit.pause = habit.pause < PAUSE_LEAST	    ? PAUSE_LEAST :
+		      habit.pause < PAUSE_MOST / 2 ? habit.pause * 2 :
+						      PAUSE_MOST;
+	habit.paused = habit.pause;
+	return false;
+}
+
 /* Sleep until one of the flags in mask is up; 0 or KC_ETIME. */
 static int thread_sleep(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
 {
 	int r = 0;
 
+	if ((habit.yields && yield(w, mask)) || look(w, mask) || yield(w, mask))
+		return 0;
 	for (;;) {
 		uint32_t flags = atomic_load_explicit(&w->flags, memory_order_acquire);
 
@@ -62,6 +139,13 @@ static int thread_sleep(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
 		 * completed in time wins */
 		if (r < 0)
 			return KC_ETIME;
+		if (!(flags & KCI_PARKED)) {
+			flags = atomic_fetch_or_explicit(&w->flags, KCI_PARKED,
+							 memory_order_acq_rel);
+			if (flags & mask)
+				return 0;
+			flags |= KCI_PARKED;
+		}
 		r = kci_futex_wait(&w->flags, flags, deadline);
 	}
 }

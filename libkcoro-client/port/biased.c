@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define NEED_FIRST 64u
-#define NEED_MOST  (1u << 20)
+#define NEED_MOST  (1u << 13) /* a hundred times what it costs to take a lock away */
 #define SPINS	   100u
 #define WORTH	   512u /* sections of an owner, for which it gets the lock back */
 
@@ -112,10 +112,12 @@ static void take_away(struct kci_biased *l, struct kci_bias *owner)
 	(void)barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 	await_exit(owner);
 	/* each section counts two */
-	if ((atomic_load_explicit(&owner->number, memory_order_relaxed) - l->seen) / 2 >= WORTH)
+	if ((atomic_load_explicit(&owner->number, memory_order_relaxed) - l->seen) / 2 >= WORTH) {
 		l->lender = owner;
-	else
+		l->need = l->need > NEED_FIRST ? l->need / 2 : NEED_FIRST;
+	} else {
 		l->need = l->need < NEED_MOST / 4 ? l->need * 4 : NEED_MOST;
+	}
 }
 
 /* Released, and looked at with acquire: the owner sees what was done with the word. */

@@ -41,9 +41,9 @@ struct kci_biased {
 	/* guarded by the word */
 	uint32_t streak; /* how often the same thread has taken the word in a row */
 	uint32_t need;	 /* how often it has to before it owns the lock */
+	uint32_t seen;	 /* the owner's number when it got the lock */
 	struct kci_bias *last;
 	struct kci_bias *lender; /* gets the lock back at the release */
-	uint32_t seen;		 /* the owner's number when it got the lock */
 };
 
 void kci_biased_init(struct kci_biased *l);

@@ -110,8 +110,8 @@ bool kci_thread_is_self(pthread_t thread);
 int kci_thread_nocancel(void);
 void kci_thread_nocancel_end(int saved);
 
-/* Processors that this process may use, as it was when first asked. */
-unsigned kci_cpus(void);
+/* Let somebody else who is ready to run have this processor. */
+void kci_thread_yield(void);
 
 /* In a loop that waits for another processor. */
 static inline void kci_relax(void)

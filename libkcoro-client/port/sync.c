@@ -96,16 +96,7 @@ void kci_thread_nocancel_end(int saved)
 	(void)pthread_setcancelstate(saved, NULL);
 }
 
-unsigned kci_cpus(void)
+void kci_thread_yield(void)
 {
-	static _Atomic unsigned known;
-	unsigned n = atomic_load_explicit(&known, memory_order_relaxed);
-	cpu_set_t set;
-
-	if (n > 0)
-		return n;
-	n = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-	n = n > 0 ? n : 1;
-	atomic_store_explicit(&known, n, memory_order_relaxed);
-	return n;
+	(void)sched_yield();
 }
