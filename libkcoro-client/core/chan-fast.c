@@ -12,8 +12,10 @@
 #include "libkcoro-client/core/park.h"
 
 #define YIELDS	    8u
-#define SPINS_LEAST 8u
+#define SPINS_LEAST 32u
 #define SPINS_MOST  256u /* some microseconds */
+#define LINGER_MOST 128u
+#define LINGER_ROOM 16u /* smaller rings are full before it pays */
 
 void kci_local_shape(struct kci_local *lc)
 {
@@ -24,6 +26,8 @@ void kci_local_shape(struct kci_local *lc)
 	lc->ring.size = size;
 	atomic_store_explicit(&lc->send_spins, SPINS_MOST / 4, memory_order_relaxed);
 	atomic_store_explicit(&lc->recv_spins, SPINS_MOST / 4, memory_order_relaxed);
+	atomic_store_explicit(&lc->send_lingers, 1, memory_order_relaxed);
+	atomic_store_explicit(&lc->recv_lingers, 1, memory_order_relaxed);
 	lc->ring.most = ring ? lc->capacity : 0;
 	lc->hands = lc->head.kind == KC_RENDEZVOUS && size > 0;
 	lc->head.fast = (ring || lc->hands) && (!lc->zcopy || lc->bare_desc);
@@ -79,6 +83,11 @@ static inline void take_side(struct kci_local *lc, struct kci_biased *l)
 
 void __attribute__((noinline)) kci_local_lock(struct kci_local *lc)
 {
+	if (lc->ring.most == 0) {
+		if (!kci_biased_enter(&lc->send_lock, kci_bias_here))
+			take(lc, &lc->send_lock);
+		return;
+	}
 	if (kci_biased_enter_both(&lc->send_lock, &lc->recv_lock, kci_bias_here))
 		return;
 	take(lc, &lc->send_lock);
@@ -88,8 +97,17 @@ void __attribute__((noinline)) kci_local_lock(struct kci_local *lc)
 void __attribute__((noinline)) kci_local_unlock(struct kci_local *lc)
 {
 	struct kci_bias *me = kci_bias_here;
-	uint32_t gate = lc->closed || lc->watched || !kci_list_empty(&lc->senders) ||
-			!kci_list_empty(&lc->receivers);
+	uint32_t gate;
+
+	if (lc->ring.most == 0) {
+		if (kci_biased_inside(me))
+			kci_biased_leave(me);
+		else
+			kci_biased_release(&lc->send_lock);
+		return;
+	}
+	gate = lc->closed || lc->watched || !kci_list_empty(&lc->senders) ||
+	       !kci_list_empty(&lc->receivers);
 
 	/* what each side remembers of the other is not older than what was done here */
 	lc->in.head_seen = atomic_load_explicit(&lc->out.head, memory_order_relaxed);
@@ -165,6 +183,24 @@ static size_t __attribute__((noinline)) get_locked(struct kci_local *lc, void *r
 
 /* ---- a short while before one sleeps ------------------------------------------ */
 
+/* The other side has begun to move. Who goes after it at once fetches the line with its count, and
+ * the one with the element, for a single element, and then for the next: so let it get ahead for a
+ * while, as long as it does. */
+static void linger(struct kci_local *lc, const _Atomic size_t *count, _Atomic uint32_t *budget)
+{
+	uint32_t looks = atomic_load_explicit(budget, memory_order_relaxed);
+	size_t before = atomic_load_explicit(count, memory_order_relaxed);
+
+	if (lc->ring.most < LINGER_ROOM)
+		return;
+	for (uint32_t i = 0; i < looks; i++)
+		kci_relax();
+	if (atomic_load_explicit(count, memory_order_relaxed) == before)
+		atomic_store_explicit(budget, looks > 1 ? looks / 2 : 1, memory_order_relaxed);
+	else if (looks < LINGER_MOST)
+		atomic_store_explicit(budget, looks * 2, memory_order_relaxed);
+}
+
 /* A thread whose ring is empty (or full) looks for the other side's count to move before it
  * goes to sleep: a wake-up costs both more than that. How long, is what has paid of late. */
 static bool spin(struct kci_local *lc, bool send)
@@ -174,7 +210,7 @@ static bool spin(struct kci_local *lc, bool send)
 	size_t before = atomic_load_explicit(count, memory_order_relaxed);
 	uint32_t spins = atomic_load_explicit(budget, memory_order_relaxed);
 
-	if (kci_cpus() < 2 || kci_coro_current())
+	if (kci_coro_current())
 		return false;
 	for (uint32_t i = 0; i < spins; i++) {
 		kci_relax();
@@ -183,6 +219,7 @@ static bool spin(struct kci_local *lc, bool send)
 		if (atomic_load_explicit(count, memory_order_relaxed) != before) {
 			if (spins < SPINS_MOST)
 				atomic_store_explicit(budget, spins * 2, memory_order_relaxed);
+			linger(lc, count, send ? &lc->send_lingers : &lc->recv_lingers);
 			return true;
 		}
 	}
@@ -193,13 +230,13 @@ static bool spin(struct kci_local *lc, bool send)
 
 /* ---- from hand to hand -------------------------------------------------------- */
 
-/* Both locks, of a channel without a ring: nobody looks at its gate, so an owner's end of a
- * section is all there is to do. NULL: they were taken like anybody else's. */
+/* The lock of a channel without a ring, taken here without a call where its owner takes it.
+ * NULL: it was taken like anybody else's. */
 static inline struct kci_bias *hands_lock(struct kci_local *lc)
 {
 	struct kci_bias *me = kci_bias_here;
 
-	if (kci_biased_enter_both(&lc->send_lock, &lc->recv_lock, me))
+	if (kci_biased_enter(&lc->send_lock, me))
 		return me;
 	kci_local_lock(lc);
 	return NULL;

@@ -7,7 +7,8 @@
  * waits, the channel is open and nobody listens on a descriptor (`gate` is 0), a
  * sender adds to the ring of a buffered channel with only the senders' lock, and a
  * receiver takes from it with only the receivers' (chan-fast.c). `gate` is written
- * with both locks and read with either.
+ * with both locks and read with either. A channel without a ring has no use for a second
+ * lock, so one stands for both.
  *
  * chan-queue.c and chan-ring.h store, chan-move.c decides where an element goes (a
  * waiting receiver, the queue, nowhere), chan-wait.c blocks the calling thread,
@@ -41,7 +42,8 @@ struct kci_bell {
 
 struct kci_local {
 	struct kc_chan head;
-	void *memory;	  /* this lies in it, at a line's beginning */
+	/* this lies in it, at a line's beginning */
+	void *memory __attribute__((aligned(64)));
 	bool hands;	  /* a rendezvous of fixed elements */
 	bool bare_desc;	  /* descriptors, and their backend only wants to see them at the call */
 	size_t capacity;  /* elements the queue may hold; 0 = it never holds any */
@@ -52,15 +54,17 @@ struct kci_local {
 	const struct kc_zcopy_ops *zcopy; /* descriptors: the backend; else NULL */
 	void *zcopy_state;
 
-	/* a direction each, in lines of their own */
+	/* a direction each, in lines of their own; the first line of each holds all that an
+	 * element costs */
 	struct kci_biased send_lock __attribute__((aligned(64)));
 	struct kci_spsc_in in;
+	_Atomic uint32_t send_spins, send_lingers; /* chan-fast.c: how long it pays */
 	struct kci_biased recv_lock __attribute__((aligned(64)));
 	struct kci_spsc_out out;
+	_Atomic uint32_t recv_spins, recv_lingers;
 
 	_Atomic uint32_t gate __attribute__((aligned(64))); /* not 0: both locks are needed */
 	struct kci_spsc ring;
-	_Atomic uint32_t send_spins, recv_spins; /* chan-fast.c: how long it pays */
 
 	bool closed;
 	struct kci_queue queue; /* what is not for the ring */
@@ -73,8 +77,8 @@ struct kci_local {
 	struct kci_bell send_bell, recv_bell;
 };
 
-/* Both locks; by their owner at no cost. Nothing that may switch to another coroutine in
- * between. */
+/* Both locks, or the one that stands for both; by their owner at no cost. Nothing that may
+ * switch to another coroutine in between. */
 void kci_local_lock(struct kci_local *lc);
 /* Sets the gate as the channel is now. The channel may be gone afterwards. */
 void kci_local_unlock(struct kci_local *lc);

@@ -95,10 +95,12 @@ struct kc_chan {
 	bool uncounted;	       /* calls without deadline and token keep themselves safe from
 				* kc_chan_destroy(): not counted below */
 	/* core/chan.c's own: */
-	_Atomic uint32_t calls;	 /* in progress, see kci_chan_enter() */
-	struct kci_waiter *idle; /* of who waits until there are none */
 	struct kci_failures send_failures;
 	struct kci_failures recv_failures;
+	/* last: what is above is only read, mostly, and this is written by all, so it should not
+	 * be in the same line of a cache */
+	_Atomic uint32_t calls;	 /* in progress, see kci_chan_enter() */
+	struct kci_waiter *idle; /* of who waits until there are none */
 };
 
 /* Fill in the head. */
