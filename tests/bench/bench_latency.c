@@ -5,9 +5,10 @@
  * Two threads, or two processes, hand 8 (64) bytes to and fro through a pair of
  * rendezvous channels, everything on one CPU: across CPUs a wake-up costs several
  * times what is to be measured here. The reference for threads is a futex that
- * both wait on in turn, for processes two sockets and a bare relay. Two coroutines do the
- * same on one worker and on a pool of two; their reference is the two switches that no
- * round trip can do without.
+ * both wait on in turn, for processes two sockets and a bare relay. Two threads on a CPU
+ * each, with nothing else to do there, need not sleep: their reference is a bare word for
+ * which both spin. Two coroutines do the same on one worker and on a pool of two; their
+ * reference is the two switches that no round trip can do without.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,6 +23,9 @@
 
 static unsigned long coro_trips = 1000000;
 static struct bench_shape thread_trips = { .count = 20000 };
+/* capacity 0: rendezvous */
+static struct bench_shape spin_trips = { .count = 100000 };
+static struct bench_shape spin_trips_cap1 = { .count = 100000, .capacity = 1 };
 static struct bench_shape socket_trips = { .kind = KC_RENDEZVOUS, .elem = 64, .count = 3000 };
 
 /* Two threads and what they share. */
@@ -29,6 +33,7 @@ struct pair {
 	kc_chan_t *ping, *pong;
 	_Atomic uint32_t turn; /* odd: the ball is with the echo */
 	uint32_t end;	       /* the turn after which the echo stops */
+	int cpus[2];	       /* of the pinger, and of the echo */
 	int (*trip)(void *arg);
 	struct bench_result result;
 	uint64_t count;
@@ -58,7 +63,7 @@ static void echo_elements(struct pair *p)
 static void *echo_channel(void *arg)
 {
 	struct pair *p = arg;
-	int r = bench_cpu_pin(0, bench_cpu_shared());
+	int r = bench_cpu_pin(0, p->cpus[1]);
 
 	echo_elements(p);
 	if (r < 0)
@@ -90,11 +95,35 @@ static int trip_futex(void *arg)
 	return 0;
 }
 
+static int trip_word(void *arg)
+{
+	struct pair *p = arg;
+	uint32_t turn = atomic_load_explicit(&p->turn, memory_order_relaxed);
+
+	atomic_store_explicit(&p->turn, turn + 1, memory_order_release);
+	while (atomic_load_explicit(&p->turn, memory_order_acquire) != turn + 2)
+		;
+	return 0;
+}
+
+static void *echo_word(void *arg)
+{
+	struct pair *p = arg;
+
+	p->echo_failed = bench_cpu_pin(0, p->cpus[1]);
+	for (uint32_t turn = 1; turn < p->end; turn += 2) {
+		while (atomic_load_explicit(&p->turn, memory_order_acquire) != turn)
+			;
+		atomic_store_explicit(&p->turn, turn + 1, memory_order_release);
+	}
+	return NULL;
+}
+
 static void *echo_futex(void *arg)
 {
 	struct pair *p = arg;
 
-	p->echo_failed = bench_cpu_pin(0, bench_cpu_shared());
+	p->echo_failed = bench_cpu_pin(0, p->cpus[1]);
 	for (uint32_t turn = 1; turn < p->end; turn += 2) {
 		wait_turn(p, turn);
 		hand_over(p, turn + 1);
@@ -106,7 +135,7 @@ static void *pinger(void *arg)
 {
 	struct pair *p = arg;
 
-	p->failed = bench_cpu_pin(0, bench_cpu_shared());
+	p->failed = bench_cpu_pin(0, p->cpus[0]);
 	if (p->failed == 0)
 		p->failed = bench_trips(&p->result, p->count, p->trip, p);
 	if (p->ping)
@@ -132,27 +161,48 @@ static int run_pair(struct pair *p, void *(*echo)(void *), double *ret_ns)
 	return 0;
 }
 
+static int run_channels(struct pair *p, size_t capacity, double *ret_ns)
+{
+	enum kc_kind kind = capacity > 0 ? KC_BUFFERED : KC_RENDEZVOUS;
+	int r = kc_chan_make(&p->ping, kind, 8, capacity);
+
+	if (r == 0)
+		r = kc_chan_make(&p->pong, kind, 8, capacity);
+	if (r < 0)
+		bench_why(r, "kc_chan_make: %s", kc_error_name(r));
+	else
+		r = run_pair(p, echo_channel, ret_ns);
+	kc_chan_destroy(p->ping);
+	kc_chan_destroy(p->pong);
+	return r;
+}
+
+/* Everything on one CPU. */
 static int take_threads(const struct bench_figure *f, struct bench_pair *ret)
 {
 	const struct bench_shape *s = f->arg;
-	struct pair ours = { .trip = trip_channel, .count = s->count };
-	struct pair reference = { .trip = trip_futex, .count = s->count };
+	int cpu = bench_cpu_shared();
+	struct pair ours = { .trip = trip_channel, .count = s->count, .cpus = { cpu, cpu } };
+	struct pair reference = { .trip = trip_futex, .count = s->count, .cpus = { cpu, cpu } };
 	int r;
 
 	reference.end = (uint32_t)bench_trips_total(s->count) * 2;
 	r = run_pair(&reference, echo_futex, &ret->reference);
-	if (r < 0)
-		return r;
-	r = kc_chan_make(&ours.ping, KC_RENDEZVOUS, 8, 0);
-	if (r == 0)
-		r = kc_chan_make(&ours.pong, KC_RENDEZVOUS, 8, 0);
-	if (r < 0)
-		bench_why(r, "kc_chan_make: %s", kc_error_name(r));
-	else
-		r = run_pair(&ours, echo_channel, &ret->ours);
-	kc_chan_destroy(ours.ping);
-	kc_chan_destroy(ours.pong);
-	return r;
+	return r < 0 ? r : run_channels(&ours, s->capacity, &ret->ours);
+}
+
+/* On a CPU each, or wherever the kernel puts them if there is only one. */
+static int take_spinning(const struct bench_figure *f, struct bench_pair *ret)
+{
+	const struct bench_shape *s = f->arg;
+	int last = bench_cpu_shared(), other = last > 0 ? last - 1 : BENCH_CPU_ANY;
+	struct pair ours = { .trip = trip_channel, .count = s->count, .cpus = { other, last } };
+	struct pair reference = { .trip = trip_word, .count = s->count, .cpus = { other, last } };
+	int r;
+
+	reference.end = (uint32_t)bench_trips_total(s->count) * 2;
+	r = run_pair(&reference, echo_word, &ret->reference);
+	return r < 0 ? r : run_channels(&ours, s->capacity, &ret->ours);
 }
 
 /* ---- coroutines ------------------------------------------------------------- */
@@ -263,6 +313,16 @@ static struct bench_figure figures[] = {
 	  .class = BENCH_CLASS_ONE_CPU,
 	  .take = take_threads,
 	  .arg = &thread_trips },
+	{ .name = "thread_rendezvous_rtt_spin",
+	  .unit = "ns",
+	  .reference = "spin_word",
+	  .take = take_spinning,
+	  .arg = &spin_trips },
+	{ .name = "thread_cap1_rtt_spin",
+	  .unit = "ns",
+	  .reference = "spin_word",
+	  .take = take_spinning,
+	  .arg = &spin_trips_cap1 },
 	{ .name = "coro_rendezvous_rtt",
 	  .unit = "ns",
 	  .reference = "two_switches",
@@ -286,6 +346,8 @@ int main(int argc, char **argv)
 {
 	bench_arguments(argc, argv, "", NULL, NULL, 0);
 	thread_trips.count = bench_scaled(thread_trips.count, 16);
+	spin_trips.count = bench_scaled(spin_trips.count, 16);
+	spin_trips_cap1.count = bench_scaled(spin_trips_cap1.count, 16);
 	coro_trips = bench_scaled(coro_trips, 1000);
 	socket_trips.count = bench_scaled(socket_trips.count, 16);
 	socket_trips.cpu = bench_cpu_shared();
