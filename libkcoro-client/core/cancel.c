@@ -111,8 +111,11 @@ static void token_set(kc_cancel_t *token)
 {
 	struct kci_cancel_hook *hook;
 
+	__builtin_prefetch(token->sibling.next, 1); /* who is next, most of the time */
 	atomic_store_explicit(&token->set, true, memory_order_release);
 	while ((hook = KCI_LIST_FIRST(&token->hooks, struct kci_cancel_hook, link))) {
+		/* each lies in the frame of whoever waits, and may have been there for long */
+		__builtin_prefetch(hook->link.next, 1);
 		kci_list_remove(&hook->link);
 		hook->fn(hook);
 	}

@@ -58,7 +58,10 @@ struct kc_coro {
 	kc_coro_fn fn;
 	void *arg;
 	_Atomic uintptr_t end;
-	long result;
+	union {
+		long result;	      /* once it has ended */
+		struct kc_coro *skip; /* in the global queue: some places further, perhaps */
+	};
 	bool broken; /* it wrote below its stack */
 	bool canary; /* it may have: nothing else stops it */
 	bool named;  /* name holds something */
