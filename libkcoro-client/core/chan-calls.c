@@ -18,86 +18,91 @@ static int zero_or_code(long r)
 
 /* ---- fixed elements ------------------------------------------------------ */
 
-/* May the short way be tried? What it cannot do is for the long one to do, or to refuse. */
-static inline bool is_fast(kc_chan_t *ch, const void *elems, size_t n, kc_cancel_t *token)
-{
-	return ch && elems && ch->fast && !(ch->capabilities & KC_CHAN_CAP_PTR) &&
-	       n - 1 < KC_BATCH_MAX && kci_process_is(ch->process) &&
-	       (!token || kci_cancel_check(token) == 0);
-}
-
-/* What the short way gave is r, if it was tried; if it moved nothing, the rest is done here. Apart,
- * so that the short way costs what it needs. */
-static long __attribute__((noinline))
-send_rest(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms, kc_cancel_t *token,
-	  bool fast, long r)
+long __attribute__((noinline))
+kci_send_rest(kc_chan_t *ch, enum kci_family family, const void *elems, size_t n, long timeout_ms,
+	      kc_cancel_t *token, bool tried, long r)
 {
 	struct kci_send op = {
 		.elems = elems,
 		.n = n,
 		.timeout_ms = timeout_ms,
 		.token = token,
-		.counted = fast,
+		.counted = tried,
 	};
 
 	if (r < 0 || !elems)
 		return kci_result(r < 0 ? r : KC_EINVAL);
-	return kci_chan_send(ch, KCI_FIXED, &op);
+	return kci_chan_send(ch, family, &op);
 }
 
-static long __attribute__((noinline))
-recv_rest(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, kc_cancel_t *token,
-	  bool fast, long r)
+long __attribute__((noinline))
+kci_recv_rest(kc_chan_t *ch, enum kci_family family, void *ret_elems, size_t n, long timeout_ms,
+	      kc_cancel_t *token, bool tried, long r)
 {
 	struct kci_recv op = {
 		.buf = ret_elems,
 		.n = n,
 		.timeout_ms = timeout_ms,
 		.token = token,
-		.counted = fast,
+		.counted = tried,
 	};
 
 	if (r < 0 || !ret_elems)
 		return kci_result(r < 0 ? r : KC_EINVAL);
-	return kci_chan_recv(ch, KCI_FIXED, &op);
+	return kci_chan_recv(ch, family, &op);
 }
 
-static inline long send_any(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms,
-			    kc_cancel_t *token)
+static long send_any(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms,
+		     kc_cancel_t *token)
 {
-	bool fast = is_fast(ch, elems, n, token);
+	bool fast = elems && n - 1 < KC_BATCH_MAX && kci_is_fast(ch, KCI_FAST_FIXED, token);
 	long r = fast ? kci_fast_send(ch, elems, n, timeout_ms, !token) : 0;
 
-	return r > 0 ? r : send_rest(ch, elems, n, timeout_ms, token, fast, r);
+	return r > 0 ? r : kci_send_rest(ch, KCI_FIXED, elems, n, timeout_ms, token, fast, r);
 }
 
-static inline long recv_any(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms,
-			    kc_cancel_t *token)
+static long recv_any(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, kc_cancel_t *token)
 {
-	bool fast = is_fast(ch, ret_elems, n, token);
+	bool fast = ret_elems && n - 1 < KC_BATCH_MAX && kci_is_fast(ch, KCI_FAST_FIXED, token);
 	long r = fast ? kci_fast_recv(ch, ret_elems, n, timeout_ms, !token) : 0;
 
-	return r > 0 ? r : recv_rest(ch, ret_elems, n, timeout_ms, token, fast, r);
+	return r > 0 ? r : kci_recv_rest(ch, KCI_FIXED, ret_elems, n, timeout_ms, token, fast, r);
+}
+
+static inline int send_one(kc_chan_t *ch, const void *elem, long timeout_ms)
+{
+	if (elem && kci_is_fast(ch, KCI_FAST_FIXED, NULL))
+		return kci_fast_send_one(ch, elem, timeout_ms);
+	return zero_or_code(
+		kci_send_rest(ch, KCI_FIXED, elem, 1, timeout_ms, NULL, /* tried= */ false, 0));
+}
+
+static inline int recv_one(kc_chan_t *ch, void *ret_elem, long timeout_ms)
+{
+	if (ret_elem && kci_is_fast(ch, KCI_FAST_FIXED, NULL))
+		return kci_fast_recv_one(ch, ret_elem, timeout_ms);
+	return zero_or_code(
+		kci_recv_rest(ch, KCI_FIXED, ret_elem, 1, timeout_ms, NULL, /* tried= */ false, 0));
 }
 
 int kc_chan_send(kc_chan_t *ch, const void *elem, long timeout_ms)
 {
-	return zero_or_code(send_any(ch, elem, 1, timeout_ms, NULL));
+	return send_one(ch, elem, timeout_ms);
 }
 
 int kc_chan_recv(kc_chan_t *ch, void *ret_elem, long timeout_ms)
 {
-	return zero_or_code(recv_any(ch, ret_elem, 1, timeout_ms, NULL));
+	return recv_one(ch, ret_elem, timeout_ms);
 }
 
 int kc_chan_try_send(kc_chan_t *ch, const void *elem)
 {
-	return zero_or_code(send_any(ch, elem, 1, 0, NULL));
+	return send_one(ch, elem, 0);
 }
 
 int kc_chan_try_recv(kc_chan_t *ch, void *ret_elem)
 {
-	return zero_or_code(recv_any(ch, ret_elem, 1, 0, NULL));
+	return recv_one(ch, ret_elem, 0);
 }
 
 int kc_chan_send_c(kc_chan_t *ch, const void *elem, long timeout_ms, kc_cancel_t *token)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A local channel's locks, and what needs only one of them.
+ * A local channel's locks, and what needs only one of them or is done at once.
  *
  * A handle may be destroyed while calls are in progress, which end then. So whoever
  * gives up its last lock either touches the channel no more, or was counted as a call
@@ -8,6 +8,7 @@
  * locks last of all.
  */
 #include "kcoro/sched.h"
+#include "libkcoro-client/core/chan-call.h"
 #include "libkcoro-client/core/chan-local.h"
 #include "libkcoro-client/core/park.h"
 
@@ -23,31 +24,23 @@ void kci_local_shape(struct kci_local *lc)
 	bool ring = lc->head.kind == KC_BUFFERED && size > 0 && lc->max_bytes == 0 &&
 		    lc->overflow == KC_OVERFLOW_BLOCK && lc->capacity <= KCI_SPSC_BYTES / size;
 
-	lc->ring.size = size;
+	lc->ring.size = lc->bare_desc ? KCI_BARE_DESC : size;
 	atomic_store_explicit(&lc->send_spins, SPINS_MOST / 4, memory_order_relaxed);
 	atomic_store_explicit(&lc->recv_spins, SPINS_MOST / 4, memory_order_relaxed);
 	atomic_store_explicit(&lc->send_lingers, 1, memory_order_relaxed);
 	atomic_store_explicit(&lc->recv_lingers, 1, memory_order_relaxed);
 	lc->ring.most = ring ? lc->capacity : 0;
 	lc->hands = lc->head.kind == KC_RENDEZVOUS && size > 0;
-	lc->head.fast = (ring || lc->hands) && (!lc->zcopy || lc->bare_desc);
+	lc->head.fast = !ring && !lc->hands ? KCI_FAST_NONE :
+			lc->bare_desc	    ? KCI_FAST_DESC :
+			lc->zcopy	    ? KCI_FAST_NONE :
+					      KCI_FAST_FIXED;
 	lc->head.uncounted = (!lc->zcopy || lc->bare_desc) && !lc->on_drop;
-}
-
-/* For the books: what a descriptor stands for. */
-static inline uint64_t desc_len(const struct kci_local *lc, const void *elem)
-{
-	return lc->bare_desc ? ((const struct kc_zdesc *)elem)->len : 0;
-}
-
-static void count(struct kci_local *lc)
-{
-	atomic_fetch_add_explicit(&lc->head.calls, 1, memory_order_acquire);
 }
 
 static void __attribute__((noinline)) take_contended(struct kci_local *lc, struct kci_biased *l)
 {
-	count(lc);
+	kci_local_count(lc);
 	kci_biased_take(l);
 	kci_chan_leave(&lc->head);
 }
@@ -65,7 +58,7 @@ take_side_contended(struct kci_local *lc, struct kci_biased *l)
 {
 	bool taken = false;
 
-	count(lc);
+	kci_local_count(lc);
 	for (unsigned i = 0; i < YIELDS && !taken && kci_coro_current(); i++) {
 		kc_yield();
 		taken = kci_biased_try(l);
@@ -123,6 +116,15 @@ void __attribute__((noinline)) kci_local_unlock(struct kci_local *lc)
 	kci_biased_release(&lc->send_lock);
 }
 
+/* No more than address and length has come out of the ring. */
+static inline void took_desc(struct kci_local *lc, struct kc_zdesc *desc)
+{
+	lc->out.bytes += desc->len;
+	desc->region_id = 0;
+	desc->offset = 0;
+	desc->flags = 0;
+}
+
 /* ---- one direction ----------------------------------------------------------- */
 
 static inline size_t add(struct kci_local *lc, const void *elems, size_t n)
@@ -138,7 +140,7 @@ static inline size_t add(struct kci_local *lc, const void *elems, size_t n)
 		return 0;
 	kci_spsc_add(&lc->ring, &lc->in, elems, n);
 	lc->in.sent += n;
-	lc->in.bytes += desc_len(lc, elems); /* these come one by one */
+	lc->in.bytes += kci_local_desc_len(lc, elems); /* these come one by one */
 	return n;
 }
 
@@ -155,7 +157,8 @@ static inline size_t get(struct kci_local *lc, void *ret_elems, size_t n)
 		return 0;
 	kci_spsc_take(&lc->ring, &lc->out, ret_elems, n);
 	lc->out.received += n;
-	lc->out.bytes += desc_len(lc, ret_elems);
+	if (lc->bare_desc)
+		took_desc(lc, ret_elems);
 	return n;
 }
 
@@ -166,7 +169,7 @@ add_locked(struct kci_local *lc, const void *elems, size_t n)
 	take_side(lc, &lc->send_lock);
 	n = add(lc, elems, n);
 	if (n == 0)
-		count(lc);
+		kci_local_count(lc);
 	kci_biased_release(&lc->send_lock);
 	return n;
 }
@@ -176,7 +179,7 @@ static size_t __attribute__((noinline)) get_locked(struct kci_local *lc, void *r
 	take_side(lc, &lc->recv_lock);
 	n = get(lc, ret_elems, n);
 	if (n == 0)
-		count(lc);
+		kci_local_count(lc);
 	kci_biased_release(&lc->recv_lock);
 	return n;
 }
@@ -228,110 +231,6 @@ static bool spin(struct kci_local *lc, bool send)
 	return false;
 }
 
-/* ---- from hand to hand -------------------------------------------------------- */
-
-/* The lock of a channel without a ring, taken here without a call where its owner takes it.
- * NULL: it was taken like anybody else's. */
-static inline struct kci_bias *hands_lock(struct kci_local *lc)
-{
-	struct kci_bias *me = kci_bias_here;
-
-	if (kci_biased_enter(&lc->send_lock, me))
-		return me;
-	kci_local_lock(lc);
-	return NULL;
-}
-
-static inline void hands_unlock(struct kci_local *lc, struct kci_bias *me)
-{
-	if (me)
-		kci_biased_leave(me);
-	else
-		kci_local_unlock(lc);
-}
-
-/* An element goes from a sender that waits, or to a receiver that does, and the other is here. */
-static inline void met(struct kci_local *lc, struct kci_bias *me, struct kci_op *op,
-		       const void *elem)
-{
-	kci_list_remove(&op->link);
-	op->done = 1;
-	lc->in.sent++;
-	lc->out.received++;
-	lc->in.bytes += desc_len(lc, elem);
-	lc->out.bytes += desc_len(lc, elem);
-	hands_unlock(lc, me);
-	kci_waiter_unpark(&op->waiter);
-}
-
-/* Nobody is there. Without a deadline or a token nothing but a partner or the end of the channel
- * ends the wait, and neither leaves anything to be done with the channel. */
-static inline long wait_to_meet(struct kci_local *lc, struct kci_bias *me, struct kci_op *op,
-				struct kci_list *list)
-{
-	op->done = 0;
-	op->filled = 0;
-	op->code = 0;
-	kci_waiter_init(&op->waiter);
-	kci_list_init(&op->link);
-	kci_list_append(list, &op->link);
-	hands_unlock(lc, me);
-	(void)kci_waiter_park(&op->waiter, KC_NEVER, NULL);
-	return op->done ? 1 : op->code;
-}
-
-/* 1: the element has gone from hand to hand; 0: that is for the long way to do, and the call is
- * counted; or a code. */
-static long hand_send(struct kci_local *lc, const void *elem, bool single, bool waits)
-{
-	size_t size = lc->head.elem_size;
-	struct kci_send send = { .elems = elem, .n = 1, .timeout_ms = -1 };
-	struct kci_op *to, op;
-	struct kci_bias *me;
-
-	me = hands_lock(lc);
-	to = KCI_LIST_FIRST(&lc->receivers, struct kci_op, link);
-	if (single && to && to->recv->n == 1 && to->recv->cap >= size && !to->recv->msgs &&
-	    !lc->watched) {
-		kci_spsc_copy(to->recv->buf, elem, size);
-		to->filled = size;
-		met(lc, me, to, elem);
-		return 1;
-	}
-	if (to || !single || !waits || lc->closed || lc->watched || !lc->head.uncounted) {
-		count(lc);
-		hands_unlock(lc, me);
-		return 0;
-	}
-	op.send = &send;
-	op.recv = NULL;
-	return wait_to_meet(lc, me, &op, &lc->senders);
-}
-
-static long hand_recv(struct kci_local *lc, void *ret_elem, bool single, bool waits)
-{
-	size_t size = lc->head.elem_size;
-	struct kci_recv recv = { .buf = ret_elem, .cap = size, .n = 1, .timeout_ms = -1 };
-	struct kci_op *from, op;
-	struct kci_bias *me;
-
-	me = hands_lock(lc);
-	from = KCI_LIST_FIRST(&lc->senders, struct kci_op, link);
-	if (single && from && from->send->n == 1 && !lc->watched) {
-		kci_spsc_copy(ret_elem, from->send->elems, size);
-		met(lc, me, from, ret_elem);
-		return 1;
-	}
-	if (from || !single || !waits || lc->closed || lc->watched || !lc->head.uncounted) {
-		count(lc);
-		hands_unlock(lc, me);
-		return 0;
-	}
-	op.recv = &recv;
-	op.send = NULL;
-	return wait_to_meet(lc, me, &op, &lc->receivers);
-}
-
 /* ---- what chan-calls.c calls -------------------------------------------------- */
 
 static inline size_t try_send(struct kci_local *lc, const void *elems, size_t n)
@@ -342,7 +241,7 @@ static inline size_t try_send(struct kci_local *lc, const void *elems, size_t n)
 		return add_locked(lc, elems, n);
 	n = add(lc, elems, n);
 	if (n == 0)
-		count(lc);
+		kci_local_count(lc);
 	kci_biased_leave(me);
 	return n;
 }
@@ -355,7 +254,7 @@ static inline size_t try_recv(struct kci_local *lc, void *ret_elems, size_t n)
 		return get_locked(lc, ret_elems, n);
 	n = get(lc, ret_elems, n);
 	if (n == 0)
-		count(lc);
+		kci_local_count(lc);
 	kci_biased_leave(me);
 	return n;
 }
@@ -380,76 +279,120 @@ static size_t __attribute__((noinline)) retry_recv(struct kci_local *lc, void *r
 	return n;
 }
 
-static long __attribute__((noinline))
-send_other(struct kci_local *lc, const void *elems, size_t n, long timeout_ms, bool bare)
+long kci_fast_send(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms, bool bare)
 {
+	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
 	size_t moved;
 
 	if (lc->hands)
-		return hand_send(lc, elems, n == 1, bare && timeout_ms < 0);
+		return kci_hand_send(lc, elems, n == 1, bare && timeout_ms < 0);
 	moved = try_send(lc, elems, n);
 	if (moved == 0 && timeout_ms != 0)
 		moved = retry_send(lc, elems, n);
 	return (long)moved;
 }
 
-static long __attribute__((noinline))
-recv_other(struct kci_local *lc, void *ret_elems, size_t n, long timeout_ms, bool bare)
+long kci_fast_recv(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, bool bare)
 {
+	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
 	size_t moved;
 
 	if (lc->hands)
-		return hand_recv(lc, ret_elems, n == 1, bare && timeout_ms < 0);
+		return kci_hand_recv(lc, ret_elems, n == 1, bare && timeout_ms < 0);
 	moved = try_recv(lc, ret_elems, n);
 	if (moved == 0 && timeout_ms != 0)
 		moved = retry_recv(lc, ret_elems, n);
 	return (long)moved;
 }
 
-/* The commonest case by itself, so that nothing else costs it anything: one element, by the
- * owner, and there is room for it. */
-long kci_fast_send(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms, bool bare)
+/* ---- one element -------------------------------------------------------------- */
+
+/* The commonest case by itself, so that nothing else costs it anything: by the owner, of a usual
+ * size, and there is room for it. Everything else is done by functions that are called last, so
+ * that these two have nothing to keep for afterwards. */
+
+static int __attribute__((noinline))
+send_one_other(struct kci_local *lc, const void *elem, long timeout_ms)
 {
-	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
-	struct kci_bias *me = kci_bias_here;
+	enum kci_family family = lc->bare_desc ? KCI_DESC : KCI_FIXED;
+	long r = kci_fast_send(&lc->head, elem, 1, timeout_ms, /* bare= */ true);
 
-	if (n == 1 && !lc->hands && kci_biased_enter(&lc->send_lock, me)) {
-		size_t tail = atomic_load_explicit(&lc->in.tail, memory_order_relaxed);
-
-		if (!atomic_load_explicit(&lc->gate, memory_order_relaxed) &&
-		    tail - lc->in.head_seen < lc->ring.room) {
-			kci_spsc_copy(kci_spsc_at(&lc->ring, tail), elems, lc->ring.size);
-			lc->in.sent++;
-			if (lc->bare_desc)
-				lc->in.bytes += desc_len(lc, elems);
-			atomic_store_explicit(&lc->in.tail, tail + 1, memory_order_release);
-			kci_biased_leave(me);
-			return 1;
-		}
-		kci_biased_leave(me);
-	}
-	return send_other(lc, elems, n, timeout_ms, bare);
+	if (r <= 0)
+		r = kci_send_rest(&lc->head, family, elem, 1, timeout_ms, NULL, /* tried= */ true,
+				  r);
+	return r < 0 ? (int)r : 0;
 }
 
-long kci_fast_recv(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, bool bare)
+static int __attribute__((noinline))
+recv_one_other(struct kci_local *lc, void *ret_elem, long timeout_ms)
+{
+	enum kci_family family = lc->bare_desc ? KCI_DESC : KCI_FIXED;
+	long r = kci_fast_recv(&lc->head, ret_elem, 1, timeout_ms, /* bare= */ true);
+
+	if (r <= 0)
+		r = kci_recv_rest(&lc->head, family, ret_elem, 1, timeout_ms, NULL,
+				  /* tried= */ true, r);
+	return r < 0 ? (int)r : 0;
+}
+
+/* The section is to be left first. */
+static int __attribute__((noinline))
+send_one_left(struct kci_local *lc, const void *elem, long timeout_ms, uint32_t number)
+{
+	kci_biased_leave_from(kci_bias_here, number);
+	return send_one_other(lc, elem, timeout_ms);
+}
+
+static int __attribute__((noinline))
+recv_one_left(struct kci_local *lc, void *ret_elem, long timeout_ms, uint32_t number)
+{
+	kci_biased_leave_from(kci_bias_here, number);
+	return recv_one_other(lc, ret_elem, timeout_ms);
+}
+
+int kci_fast_send_one(kc_chan_t *ch, const void *elem, long timeout_ms)
 {
 	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
 	struct kci_bias *me = kci_bias_here;
+	uint32_t number;
+	size_t tail;
 
-	if (n == 1 && !lc->hands && kci_biased_enter(&lc->recv_lock, me)) {
-		size_t head = atomic_load_explicit(&lc->out.head, memory_order_relaxed);
+	if (!me || lc->hands || !kci_biased_owns(&lc->send_lock, me))
+		return send_one_other(lc, elem, timeout_ms);
+	number = kci_biased_announce(me);
+	tail = atomic_load_explicit(&lc->in.tail, memory_order_relaxed);
+	if (!kci_biased_owns(&lc->send_lock, me) ||
+	    atomic_load_explicit(&lc->gate, memory_order_relaxed) ||
+	    tail - lc->in.head_seen >= lc->ring.room ||
+	    !kci_spsc_copy_usual(kci_spsc_at(&lc->ring, tail), elem, lc->ring.size))
+		return send_one_left(lc, elem, timeout_ms, number);
+	lc->in.sent++;
+	if (lc->bare_desc)
+		lc->in.bytes += ((const struct kc_zdesc *)elem)->len;
+	atomic_store_explicit(&lc->in.tail, tail + 1, memory_order_release);
+	kci_biased_leave_from(me, number);
+	return 0;
+}
 
-		if (!atomic_load_explicit(&lc->gate, memory_order_relaxed) &&
-		    lc->out.tail_seen != head) {
-			kci_spsc_copy(ret_elems, kci_spsc_at(&lc->ring, head), lc->ring.size);
-			lc->out.received++;
-			if (lc->bare_desc)
-				lc->out.bytes += desc_len(lc, ret_elems);
-			atomic_store_explicit(&lc->out.head, head + 1, memory_order_release);
-			kci_biased_leave(me);
-			return 1;
-		}
-		kci_biased_leave(me);
-	}
-	return recv_other(lc, ret_elems, n, timeout_ms, bare);
+int kci_fast_recv_one(kc_chan_t *ch, void *ret_elem, long timeout_ms)
+{
+	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
+	struct kci_bias *me = kci_bias_here;
+	uint32_t number;
+	size_t head;
+
+	if (!me || lc->hands || !kci_biased_owns(&lc->recv_lock, me))
+		return recv_one_other(lc, ret_elem, timeout_ms);
+	number = kci_biased_announce(me);
+	head = atomic_load_explicit(&lc->out.head, memory_order_relaxed);
+	if (!kci_biased_owns(&lc->recv_lock, me) ||
+	    atomic_load_explicit(&lc->gate, memory_order_relaxed) || lc->out.tail_seen == head ||
+	    !kci_spsc_copy_usual(ret_elem, kci_spsc_at(&lc->ring, head), lc->ring.size))
+		return recv_one_left(lc, ret_elem, timeout_ms, number);
+	lc->out.received++;
+	if (lc->bare_desc)
+		took_desc(lc, ret_elem);
+	atomic_store_explicit(&lc->out.head, head + 1, memory_order_release);
+	kci_biased_leave_from(me, number);
+	return 0;
 }

@@ -156,9 +156,12 @@ static size_t take_all(struct kci_local *lc, uint64_t *counter, struct taken *re
 static void drop_taken(struct kci_local *lc, struct taken *taken, enum kc_drop_reason reason)
 {
 	kci_local_drop_all(lc, &taken->queue, reason);
-	for (size_t i = 0; lc->on_drop && i < taken->n; i++)
-		kci_local_drop(lc, kci_spsc_at(&taken->ring, taken->first + i), taken->ring.size,
-			       reason);
+	for (size_t i = 0; lc->on_drop && i < taken->n; i++) {
+		const void *slot = kci_spsc_at(&taken->ring, taken->first + i);
+		struct kc_zdesc room;
+
+		kci_local_drop(lc, kci_local_in_slot(lc, slot, &room), lc->head.elem_size, reason);
+	}
 	KC_FREE(taken->ring.slots);
 }
 

@@ -11,7 +11,8 @@
  * lock, so one stands for both.
  *
  * chan-queue.c and chan-ring.h store, chan-move.c decides where an element goes (a
- * waiting receiver, the queue, nowhere), chan-wait.c blocks the calling thread,
+ * waiting receiver, the queue, nowhere), chan-hands.c does so for most of a rendezvous,
+ * chan-wait.c blocks the calling thread,
  * chan-local.c makes, closes and destroys, and chan-local-fd.c wakes who waits on a
  * descriptor.
  *
@@ -24,6 +25,7 @@
 #define KCI_CHAN_LOCAL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "libkcoro-client/core/chan-ops.h"
 #include "libkcoro-client/core/chan-queue.h"
@@ -32,6 +34,10 @@
 #include "libkcoro-client/core/waiter.h"
 #include "libkcoro-client/port/biased.h"
 #include "libkcoro-client/port/kcoro_port.h"
+
+/* What a ring holds of a descriptor of the built-in backend: address and length, which come
+ * first; the rest is 0. */
+#define KCI_BARE_DESC offsetof(struct kc_zdesc, region_id)
 
 /* What wakes who waits on a descriptor for a try of one direction to find something. */
 struct kci_bell {
@@ -125,6 +131,8 @@ void kci_local_take(struct kci_local *lc, struct kci_op *op, struct kci_after *a
 /* There may be room: those who wait to send, in order. */
 void kci_local_refill(struct kci_local *lc, struct kci_after *after);
 
+/* The element in a slot of the ring: there, or spread out in room. */
+const void *kci_local_in_slot(const struct kci_local *lc, const void *slot, struct kc_zdesc *room);
 bool kci_local_fits(const struct kci_local *lc, size_t len);
 
 /* chan-local-fd.c */
@@ -148,6 +156,23 @@ void kci_after_run(struct kci_local *lc, struct kci_after *after, const struct k
 /* Hand every element of q to the on-drop hook and empty it. */
 void kci_local_drop_all(struct kci_local *lc, struct kci_queue *q, enum kc_drop_reason reason);
 void kci_local_drop(struct kci_local *lc, const void *elem, size_t len, enum kc_drop_reason reason);
+
+/* The call is in progress until kci_chan_leave(). */
+static inline void kci_local_count(struct kci_local *lc)
+{
+	atomic_fetch_add_explicit(&lc->head.calls, 1, memory_order_acquire);
+}
+
+/* For the books: what a descriptor stands for. */
+static inline uint64_t kci_local_desc_len(const struct kci_local *lc, const void *elem)
+{
+	return lc->bare_desc ? ((const struct kc_zdesc *)elem)->len : 0;
+}
+
+/* chan-hands.c, for a channel with `hands`. 1: the element has gone from hand to hand; 0: that is
+ * for the long way to do, and the call is counted; or a code. */
+long kci_hand_send(struct kci_local *lc, const void *elem, bool single, bool waits);
+long kci_hand_recv(struct kci_local *lc, void *ret_elem, bool single, bool waits);
 
 /* chan-fast.c */
 /* What kind and size of elements mean for how the channel works; before its first use. */

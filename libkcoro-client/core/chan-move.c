@@ -105,12 +105,24 @@ bool kci_local_fits(const struct kci_local *lc, size_t len)
 	       (lc->max_bytes == 0 || len <= lc->max_bytes - lc->queue.bytes);
 }
 
-static const void *front(const struct kci_local *lc, size_t *ret_len)
+const void *kci_local_in_slot(const struct kci_local *lc, const void *slot, struct kc_zdesc *room)
+{
+	if (!lc->bare_desc)
+		return slot;
+	*room = (struct kc_zdesc){ 0 };
+	memcpy(room, slot, KCI_BARE_DESC);
+	return room;
+}
+
+static const void *front(const struct kci_local *lc, size_t *ret_len, struct kc_zdesc *room)
 {
 	if (!lc->ring.most)
 		return kci_queue_front(&lc->queue, ret_len);
-	*ret_len = lc->ring.size;
-	return kci_spsc_at(&lc->ring, atomic_load_explicit(&lc->out.head, memory_order_relaxed));
+	*ret_len = lc->head.elem_size;
+	return kci_local_in_slot(lc,
+				 kci_spsc_at(&lc->ring, atomic_load_explicit(&lc->out.head,
+									     memory_order_relaxed)),
+				 room);
 }
 
 static void pop(struct kci_local *lc)
@@ -228,7 +240,8 @@ void kci_local_take(struct kci_local *lc, struct kci_op *op, struct kci_after *a
 
 		if (kci_local_queued(lc) > 0) {
 			size_t len;
-			const void *elem = front(lc, &len);
+			struct kc_zdesc room;
+			const void *elem = front(lc, &len, &room);
 
 			if (!deliver(lc, op, elem, len))
 				break;

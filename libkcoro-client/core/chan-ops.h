@@ -84,6 +84,9 @@ struct kci_failures {
 	_Atomic uint64_t ecanceled;
 };
 
+/* What may go the short way on a channel. */
+enum kci_fast { KCI_FAST_NONE, KCI_FAST_FIXED, KCI_FAST_DESC };
+
 struct kc_chan {
 	const struct kci_chan_ops *ops;
 	uint64_t process; /* kci_process_id() at creation: the fork guard */
@@ -91,7 +94,7 @@ struct kc_chan {
 	size_t elem_size;      /* 0 = messages */
 	size_t max_msg;	       /* messages only */
 	unsigned capabilities; /* KC_CHAN_CAP_*; fixed once the channel is in use */
-	bool fast;	       /* single elements may go by kci_fast_send() and _recv() */
+	enum kci_fast fast;    /* which elements may go by kci_fast_send() and its kin */
 	bool uncounted;	       /* calls without deadline and token keep themselves safe from
 				* kc_chan_destroy(): not counted below */
 	/* core/chan.c's own: */
@@ -121,6 +124,9 @@ void kci_chan_failed(kc_chan_t *ch, bool send, int code);
  * is for the long way to do, or to refuse, and the call is counted as one in progress; or a code. */
 long kci_fast_send(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms, bool bare);
 long kci_fast_recv(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, bool bare);
+/* A whole call, of one element and without a token: 0 or a code. */
+int kci_fast_send_one(kc_chan_t *ch, const void *elem, long timeout_ms);
+int kci_fast_recv_one(kc_chan_t *ch, void *ret_elem, long timeout_ms);
 
 /* For a placement's destroy, after it has made sure that every wait ends: returns
  * once no call is in progress. The handle may then be freed. */

@@ -5,12 +5,13 @@
 #include "libkcoro-client/port/kcoro_port.h"
 
 #define SLOTS_FIRST ((size_t)16)
+#define GROWTH	    4u /* to grow takes both locks away from who has got used to them */
 
 bool kci_spsc_reserve(struct kci_spsc *ring, struct kci_spsc_in *in, struct kci_spsc_out *out)
 {
 	size_t head = atomic_load_explicit(&out->head, memory_order_relaxed);
 	size_t len = kci_spsc_len(in, out);
-	size_t slots = ring->slots ? (ring->mask + 1) * 2 : SLOTS_FIRST;
+	size_t slots = ring->slots ? (ring->mask + 1) * GROWTH : SLOTS_FIRST;
 	unsigned char *more;
 
 	if (len < ring->room)

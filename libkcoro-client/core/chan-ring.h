@@ -6,7 +6,7 @@
  * Each side has a count that only it writes and the other reads, and remembers what
  * it last saw of the other's, so that the lines travel between processors once per
  * round and not once per element (Lee, Bu, Chandranmenon, "A lock-free,
- * cache-efficient shared ring buffer", ANCS 2009). The ring grows by doubling, and
+ * cache-efficient shared ring buffer", ANCS 2009). The ring grows as it is needed, and
  * goes when it is drained and large; both with nobody else on either side.
  */
 #ifndef KCI_CHAN_RING_H
@@ -57,28 +57,53 @@ static inline void *kci_spsc_at(const struct kci_spsc *ring, size_t at)
 	return ring->slots + (at & ring->mask) * ring->size;
 }
 
-/* The usual sizes are copied without a call. */
-static inline void kci_spsc_copy(void *to, const void *from, size_t size)
+/* Word by word: whoever made the element did so a moment ago, most likely in words, and a processor
+ * does not pass two of them on to one wider load before they are in the cache. */
+static inline void kci_spsc_copy_two(void *to, const void *from)
+{
+	uint64_t first, second;
+
+	memcpy(&first, from, 8);
+	memcpy(&second, (const char *)from + 8, 8);
+	__asm__("" : "+r"(first), "+r"(second)); /* not to be joined */
+	memcpy(to, &first, 8);
+	memcpy((char *)to + 8, &second, 8);
+}
+
+/* The usual sizes, copied without a call. false: it is none of them. */
+static inline bool kci_spsc_copy_usual(void *to, const void *from, size_t size)
 {
 	switch (size) {
 	case 4:
 		memcpy(to, from, 4);
-		break;
+		return true;
 	case 8:
 		memcpy(to, from, 8);
-		break;
+		return true;
+	case 16:
+		kci_spsc_copy_two(to, from);
+		return true;
+	case 24:
+		memcpy(to, from, 24);
+		return true;
+	case 32:
+		memcpy(to, from, 32);
+		return true;
 	case 40: /* a descriptor */
 		memcpy(to, from, 40);
-		break;
-	case 16:
-		memcpy(to, from, 16);
-		break;
+		return true;
 	case 64:
 		memcpy(to, from, 64);
-		break;
+		return true;
 	default:
-		memcpy(to, from, size);
+		return false;
 	}
+}
+
+static inline void kci_spsc_copy(void *to, const void *from, size_t size)
+{
+	if (!kci_spsc_copy_usual(to, from, size))
+		memcpy(to, from, size);
 }
 
 /* How many more may be added, looked for up to want. */

@@ -206,69 +206,39 @@ int kc_chan_make_ptr(kc_chan_t **ret, enum kc_kind kind, size_t capacity)
 
 /* ---- sending and receiving ----------------------------------------------- */
 
-/* A channel of bare descriptors may go the short way; others, and calls that are to be refused,
- * go the long one. */
-static inline bool is_fast(const kc_chan_t *ch, const kc_cancel_t *token)
+/* What is wrong with a descriptor is for the long way to say. */
+static inline bool is_bare(const struct kc_zdesc *desc)
 {
-	return ch && ch->fast && ch->capabilities & KC_CHAN_CAP_PTR &&
-	       kci_process_is(ch->process) && (!token || kci_cancel_check(token) == 0);
-}
-
-/* The long way, after the short one if the call is counted. */
-static int __attribute__((noinline))
-send_rest(kc_chan_t *ch, const struct kc_zdesc *desc, long timeout_ms, kc_cancel_t *token,
-	  bool counted, long r)
-{
-	struct kci_send op = {
-		.elems = desc,
-		.n = 1,
-		.timeout_ms = timeout_ms,
-		.token = token,
-		.counted = counted,
-	};
-
-	if (!desc || r < 0)
-		return (int)kci_result(r < 0 ? r : KC_EINVAL);
-	r = kci_chan_send(ch, KCI_DESC, &op);
-	return r < 0 ? (int)r : 0;
-}
-
-static int __attribute__((noinline))
-recv_rest(kc_chan_t *ch, struct kc_zdesc *ret_desc, long timeout_ms, kc_cancel_t *token,
-	  bool counted, long r)
-{
-	struct kci_recv op = {
-		.buf = ret_desc,
-		.n = 1,
-		.timeout_ms = timeout_ms,
-		.token = token,
-		.counted = counted,
-	};
-
-	if (!ret_desc || r < 0)
-		return (int)kci_result(r < 0 ? r : KC_EINVAL);
-	r = kci_chan_recv(ch, KCI_DESC, &op);
-	return r < 0 ? (int)r : 0;
+	return desc && desc->addr && desc->len > 0 &&
+	       !(desc->region_id | desc->offset | desc->flags);
 }
 
 static inline int send_desc(kc_chan_t *ch, const struct kc_zdesc *desc, long timeout_ms,
 			    kc_cancel_t *token)
 {
-	/* what is wrong with a descriptor is for the long way to say */
-	bool fast = is_fast(ch, token) && desc && desc->addr && desc->len > 0 &&
-		    !(desc->region_id | desc->offset | desc->flags);
-	long r = fast ? kci_fast_send(ch, desc, 1, timeout_ms, !token) : 0;
+	bool fast = kci_is_fast(ch, KCI_FAST_DESC, token) && is_bare(desc);
+	long r;
 
-	return r > 0 ? 0 : send_rest(ch, desc, timeout_ms, token, fast, r);
+	if (fast && !token)
+		return kci_fast_send_one(ch, desc, timeout_ms);
+	r = fast ? kci_fast_send(ch, desc, 1, timeout_ms, /* bare= */ false) : 0;
+	if (r <= 0)
+		r = kci_send_rest(ch, KCI_DESC, desc, 1, timeout_ms, token, fast, r);
+	return r < 0 ? (int)r : 0;
 }
 
 static inline int recv_desc(kc_chan_t *ch, struct kc_zdesc *ret_desc, long timeout_ms,
 			    kc_cancel_t *token)
 {
-	bool fast = is_fast(ch, token) && ret_desc;
-	long r = fast ? kci_fast_recv(ch, ret_desc, 1, timeout_ms, !token) : 0;
+	bool fast = kci_is_fast(ch, KCI_FAST_DESC, token) && ret_desc;
+	long r;
 
-	return r > 0 ? 0 : recv_rest(ch, ret_desc, timeout_ms, token, fast, r);
+	if (fast && !token)
+		return kci_fast_recv_one(ch, ret_desc, timeout_ms);
+	r = fast ? kci_fast_recv(ch, ret_desc, 1, timeout_ms, /* bare= */ false) : 0;
+	if (r <= 0)
+		r = kci_recv_rest(ch, KCI_DESC, ret_desc, 1, timeout_ms, token, fast, r);
+	return r < 0 ? (int)r : 0;
 }
 
 int kc_chan_send_desc_c(kc_chan_t *ch, const struct kc_zdesc *desc, long timeout_ms,
@@ -292,8 +262,6 @@ int kc_chan_recv_desc(kc_chan_t *ch, struct kc_zdesc *ret_desc, long timeout_ms)
 {
 	return recv_desc(ch, ret_desc, timeout_ms, NULL);
 }
-
-
 
 static inline int recv_ptr(kc_chan_t *ch, void **ret_ptr, size_t *ret_len, long timeout_ms,
 			   kc_cancel_t *token)
