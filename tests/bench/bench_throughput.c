@@ -32,7 +32,7 @@ static const struct bench_shape defaults[] = {
 	{ .elem = 64, .senders = 4, .receivers = 4, .touch = true },
 };
 #define DEFAULT_CAP	     1024
-#define DEFAULT_THREAD_COUNT 2000000
+#define DEFAULT_THREAD_COUNT 10000000
 #define DEFAULT_SOCKET_COUNT 15000
 
 /* ---- the reference for threads ---------------------------------------------- */
