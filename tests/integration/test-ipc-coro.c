@@ -14,10 +14,7 @@
 #include "kcoro.h"
 #include "libkcoro-client/port/kcoro_port.h"
 #include "tests/integration/ipc-relay.h"
-#include "tests/lib/daemon.h"
-#include "tests/lib/kct.h"
-
-static struct kct_daemon kcorod;
+#include "tests/lib/kcorod.h"
 
 /* Run fn(arg) in a coroutine of so many workers, with its helpers: what it returns, 0 or the
  * line that went wrong. stack_size 0: as large as usual. */
@@ -91,7 +88,7 @@ static long many_wait(void *arg)
 	char name[32];
 
 	(void)arg;
-	if (kc_ipc_connect(&conn, kcorod.path) < 0)
+	if (kc_ipc_connect(&conn, kct_kcorod.path) < 0)
 		return __LINE__;
 	for (unsigned i = 0; i < MANY; i++) {
 		r[i] = (struct receiver){ .timeout_ms = -1 };
@@ -147,7 +144,7 @@ static long readers_leave(void *arg)
 	long result;
 
 	(void)arg;
-	if (kc_ipc_connect(&conn, kcorod.path) < 0 || kc_cancel_init(&token) < 0 ||
+	if (kc_ipc_connect(&conn, kct_kcorod.path) < 0 || kc_cancel_init(&token) < 0 ||
 	    make(conn, "leave", 1, &ch) < 0)
 		return __LINE__;
 	for (int i = 0; i < 3; i++)
@@ -192,7 +189,7 @@ static long destroy_while_waited(void *arg)
 	kc_chan_t *ch;
 
 	(void)arg;
-	if (kc_ipc_connect(&conn, kcorod.path) < 0 || make(conn, "gone", 1, &ch) < 0)
+	if (kc_ipc_connect(&conn, kct_kcorod.path) < 0 || make(conn, "gone", 1, &ch) < 0)
 		return __LINE__;
 	for (int i = 0; i < 4; i++) {
 		r[i] = (struct receiver){ .ch = ch, .timeout_ms = -1 };
@@ -235,7 +232,7 @@ static long many_descriptors(void *arg)
 	char name[32];
 
 	(void)arg;
-	if (kc_ipc_connect(&conn, kcorod.path) < 0)
+	if (kc_ipc_connect(&conn, kct_kcorod.path) < 0)
 		return __LINE__;
 	for (unsigned i = 0; i < 8; i++) {
 		(void)snprintf(name, sizeof(name), "descriptor/n%u", i);
@@ -305,7 +302,7 @@ static long big_messages(void *arg)
 	o.capacity = 2;
 	o.max_msg = BIG;
 	o.max_bytes = 2 * BIG;
-	if (kc_ipc_connect(&conn, kcorod.path) < 0 ||
+	if (kc_ipc_connect(&conn, kct_kcorod.path) < 0 ||
 	    kc_ipc_chan_make(conn, "big", &o, NULL, &ch) < 0)
 		return __LINE__;
 	for (int i = 0; i < 8; i++)
@@ -338,7 +335,7 @@ static int full_socket(char path[108], int listener[2])
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	(void)snprintf(path, 108, "%s/full", kcorod.dir);
+	(void)snprintf(path, 108, "%s/full", kct_kcorod.dir);
 	memcpy(addr.sun_path, path, strlen(path) + 1);
 	listener[0] = fd;
 	listener[1] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -436,7 +433,7 @@ static void a_break_is_not_seen(void **state)
 	struct relay relay;
 
 	(void)state;
-	relay_start(&relay, kcorod.path, kct_seed(), 0);
+	relay_start(&relay, kct_kcorod.path, kct_seed(), 0);
 	run(cut_and_resumed, &relay, 1, KC_STACK_MIN);
 	relay_stop(&relay);
 }
@@ -502,7 +499,7 @@ static long virtual_clock(void *arg)
 	o.elem_size = sizeof(value);
 	o.capacity = 4;
 	open.credit = 4;
-	if (kc_ipc_connect(&conn, kcorod.path) < 0 ||
+	if (kc_ipc_connect(&conn, kct_kcorod.path) < 0 ||
 	    kc_ipc_chan_make(conn, "virtual", &o, &open, &ch) < 0)
 		return __LINE__;
 	if (kc_chan_recv(ch, &value, KCT_SHORT_MS) != KC_ETIME ||
@@ -581,7 +578,7 @@ static void both_on_one_connection(unsigned workers)
 
 	o.workers = workers;
 	assert_int_equal(kc_sched_create(&sched, &o), 0);
-	assert_int_equal(kc_ipc_connect(&conn, kcorod.path), 0);
+	conn = kct_client(kct_kcorod.path);
 	for (unsigned i = 0; i < THREADS + COROS; i++) {
 		p[i] = (struct player){ .conn = conn, .number = i };
 		kct_calls_in(i < THREADS ? NULL : sched);
@@ -616,8 +613,8 @@ static void either_reads_for_the_other(void **state)
 	(void)state;
 	o.workers = 1;
 	assert_int_equal(kc_sched_create(&sched, &o), 0);
-	assert_int_equal(kc_ipc_connect(&conn, kcorod.path), 0);
-	assert_int_equal(kc_ipc_connect(&ask, kcorod.path), 0);
+	conn = kct_client(kct_kcorod.path);
+	ask = kct_client(kct_kcorod.path);
 	for (int i = 0; i < 2; i++) {
 		char name[32];
 
@@ -676,18 +673,6 @@ static void either_reads_for_the_other(void **state)
 	assert_int_equal(kc_sched_destroy(sched), 0);
 }
 
-static int begin(void **state)
-{
-	(void)state;
-	return kct_daemon_start(&kcorod, NULL, NULL);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	return kct_daemon_stop(&kcorod);
-}
-
 static const struct CMUnitTest tests[] = {
 	KCT_TEST(a_hundred_wait_on_one_worker),
 	KCT_TEST(the_smallest_stack_will_do),
@@ -705,5 +690,5 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, kct_kcorod_begin, kct_kcorod_end);
 }
