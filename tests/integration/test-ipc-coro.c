@@ -45,6 +45,23 @@ static int make(kc_ipc_conn_t *conn, const char *name, size_t capacity, kc_chan_
 	return kc_ipc_chan_make(conn, name, &o, NULL, ret);
 }
 
+/* A connection and a channel, and the end of both. */
+static int begin(const char *path, const char *name, kc_ipc_conn_t **conn, kc_chan_t **ret)
+{
+	int r = kc_ipc_connect(conn, path);
+
+	return r < 0 ? r : make(*conn, name, 1, ret);
+}
+
+static int end(kc_ipc_conn_t *conn, kc_chan_t *ch)
+{
+	int r = kc_ipc_chan_destroy(ch);
+
+	kc_chan_destroy(ch);
+	kc_ipc_disconnect(conn);
+	return r;
+}
+
 /* Until so many receives wait in the channel, asked on its own connection. */
 static bool are_waiting(kc_chan_t *ch, uint32_t receivers)
 {
@@ -73,6 +90,29 @@ static long receive(void *arg)
 	struct receiver *r = arg;
 
 	return kc_chan_recv_c(r->ch, &r->value, r->timeout_ms, r->token);
+}
+
+/* So many receivers, until all of them wait in the channel. */
+static bool all_wait(struct receiver *r, uint32_t n, kc_chan_t *ch)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		r[i] = (struct receiver){ .ch = ch, .timeout_ms = -1 };
+		if (kc_spawn(&r[i].co, NULL, receive, &r[i]) < 0)
+			return false;
+	}
+	return are_waiting(ch, n);
+}
+
+/* Do all of them end with this? */
+static bool all_end(struct receiver *r, uint32_t n, long with)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		long result;
+
+		if (kc_join(r[i].co, &result, -1) < 0 || result != with)
+			return false;
+	}
+	return true;
 }
 
 /* ---- one worker -------------------------------------------------------------------------- */
@@ -144,8 +184,7 @@ static long readers_leave(void *arg)
 	long result;
 
 	(void)arg;
-	if (kc_ipc_connect(&conn, kct_kcorod.path) < 0 || kc_cancel_init(&token) < 0 ||
-	    make(conn, "leave", 1, &ch) < 0)
+	if (begin(kct_kcorod.path, "leave", &conn, &ch) < 0 || kc_cancel_init(&token) < 0)
 		return __LINE__;
 	for (int i = 0; i < 3; i++)
 		r[i] = (struct receiver){ .ch = ch, .timeout_ms = -1 };
@@ -168,11 +207,7 @@ static long readers_leave(void *arg)
 	if (receive(&r[0]) != KC_ETIME)
 		return __LINE__;
 	kc_cancel_destroy(token);
-	if (kc_ipc_chan_destroy(ch) < 0)
-		return __LINE__;
-	kc_chan_destroy(ch);
-	kc_ipc_disconnect(conn);
-	return 0;
+	return end(conn, ch) < 0 ? __LINE__ : 0;
 }
 
 static void a_reader_may_leave(void **state)
@@ -189,27 +224,12 @@ static long destroy_while_waited(void *arg)
 	kc_chan_t *ch;
 
 	(void)arg;
-	if (kc_ipc_connect(&conn, kct_kcorod.path) < 0 || make(conn, "gone", 1, &ch) < 0)
-		return __LINE__;
-	for (int i = 0; i < 4; i++) {
-		r[i] = (struct receiver){ .ch = ch, .timeout_ms = -1 };
-		if (kc_spawn(&r[i].co, NULL, receive, &r[i]) < 0)
-			return __LINE__;
-	}
-	if (!are_waiting(ch, 4))
+	if (begin(kct_kcorod.path, "gone", &conn, &ch) < 0 || !all_wait(r, 4, ch))
 		return __LINE__;
 	kc_chan_destroy(ch);
-	for (int i = 0; i < 4; i++) {
-		long result;
-
-		if (kc_join(r[i].co, &result, -1) < 0 || result != KC_EPIPE)
-			return __LINE__;
-	}
-	if (kc_ipc_chan_open(conn, "gone", NULL, &ch) < 0 || kc_ipc_chan_destroy(ch) < 0)
+	if (!all_end(r, 4, KC_EPIPE) || kc_ipc_chan_open(conn, "gone", NULL, &ch) < 0)
 		return __LINE__;
-	kc_chan_destroy(ch);
-	kc_ipc_disconnect(conn);
-	return 0;
+	return end(conn, ch) < 0 ? __LINE__ : 0;
 }
 
 static void a_handle_goes_while_others_wait(void **state)
@@ -314,11 +334,7 @@ static long big_messages(void *arg)
 		if (kc_join(co[i], &result, -1) < 0 || result < 0)
 			return __LINE__;
 	}
-	if (kc_ipc_chan_destroy(ch) < 0)
-		return __LINE__;
-	kc_chan_destroy(ch);
-	kc_ipc_disconnect(conn);
-	return 0;
+	return end(conn, ch) < 0 ? __LINE__ : 0;
 }
 
 static void a_full_socket_parks_too(void **state)
@@ -400,32 +416,19 @@ static long cut_and_resumed(void *arg)
 	kc_ipc_conn_t *conn;
 	kc_chan_t *ch;
 
-	if (kc_ipc_connect(&conn, relay->path) < 0 || make(conn, "cut", 1, &ch) < 0)
+	if (begin(relay->path, "cut", &conn, &ch) < 0)
 		return __LINE__;
 	for (int round = 0; round < 10; round++) {
-		for (int i = 0; i < 4; i++) {
-			r[i] = (struct receiver){ .ch = ch, .timeout_ms = -1 };
-			if (kc_spawn(&r[i].co, NULL, receive, &r[i]) < 0)
-				return __LINE__;
-		}
-		if (!are_waiting(ch, 4))
+		if (!all_wait(r, 4, ch))
 			return __LINE__;
 		relay_cut(relay);
 		for (uint64_t i = 0; i < 4; i++)
 			if (kc_chan_send(ch, &i, -1) < 0)
 				return __LINE__;
-		for (int i = 0; i < 4; i++) {
-			long result;
-
-			if (kc_join(r[i].co, &result, -1) < 0 || result < 0)
-				return __LINE__;
-		}
+		if (!all_end(r, 4, 0))
+			return __LINE__;
 	}
-	if (kc_ipc_chan_destroy(ch) < 0)
-		return __LINE__;
-	kc_chan_destroy(ch);
-	kc_ipc_disconnect(conn);
-	return 0;
+	return end(conn, ch) < 0 ? __LINE__ : 0;
 }
 
 static void a_break_is_not_seen(void **state)
@@ -447,14 +450,7 @@ static long gone(void *arg)
 	kc_ipc_conn_t *conn;
 	kc_chan_t *ch;
 
-	if (kc_ipc_connect(&conn, d->path) < 0 || make(conn, "gone", 1, &ch) < 0)
-		return __LINE__;
-	for (int i = 0; i < 2; i++) {
-		r[i] = (struct receiver){ .ch = ch, .timeout_ms = -1 };
-		if (kc_spawn(&r[i].co, NULL, receive, &r[i]) < 0)
-			return __LINE__;
-	}
-	if (!are_waiting(ch, 2))
+	if (begin(d->path, "gone", &conn, &ch) < 0 || !all_wait(r, 2, ch))
 		return __LINE__;
 	kct_daemon_kill(d);
 	for (int i = 0; i < 20; i++) {
@@ -464,12 +460,8 @@ static long gone(void *arg)
 			return __LINE__;
 	}
 	kc_ipc_disconnect(conn);
-	for (int i = 0; i < 2; i++) {
-		long result;
-
-		if (kc_join(r[i].co, &result, -1) < 0 || result != KC_ECONNRESET)
-			return __LINE__;
-	}
+	if (!all_end(r, 2, KC_ECONNRESET))
+		return __LINE__;
 	kc_chan_destroy(ch);
 	return 0;
 }
