@@ -1,85 +1,115 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Alarms: a pairing heap per scheduler.
+ * Alarms: a leftist heap per scheduler (Crane, 1972; The Art of Computer Programming,
+ * volume 3, 5.2.3), because what is done to it is done with timer_lock held, and nobody
+ * may hold that for as long as a million others wait.
  *
- * The nodes lie in the coroutines, so an alarm takes no memory and cannot fail. To
- * add one and to look at the next costs a constant, to take one out O(log n) on
- * average. Each node points to its first child, its next sibling and back.
+ * The nodes lie in the coroutines, so an alarm takes no memory and cannot fail. Each
+ * points to its children and its parent. Its rank is the length of its right spine: of
+ * the way down from it, itself included, that always turns right. No right child has a
+ * higher rank than the left one beside it, so a rank of r takes 2^r - 1 nodes at least,
+ * and the right spine of n nodes is no longer than log2(n + 1). In the worst case, and
+ * not on average alone:
+ *
+ *	look at the next	O(1): it is the root
+ *	add one			O(log n): it goes into the right spine of the root, and takes
+ *				what comes after it there as its left child
+ *	take one out, any	O(log n): its children are melded in its place, and the
+ *				ranks above are put right until one does not change. They
+ *				may lie far above, but the way is short: while ranks
+ *				fall, each is one more than the one below, and no rank is
+ *				higher than log2(n + 1); they rise only where the way
+ *				followed a right spine
+ *
+ * Left spines may be as long as the heap, so nothing here follows them, or recurses.
  *
  * An alarm is raised with the lock held: who clears his own, which takes the lock,
  * knows afterwards that it is raised or never will be.
  */
 #include "libkcoro-client/sched/engine.h"
 
-/* The earlier of two heaps, with the other as its first child; either may be NULL. */
-static struct kci_timer *meld(struct kci_timer *a, struct kci_timer *b)
+static uint32_t rank_of(const struct kci_timer *t)
 {
-	struct kci_timer *t;
-
-	if (!a)
-		return b;
-	if (!b)
-		return a;
-	if (b->deadline < a->deadline) {
-		t = a;
-		a = b;
-		b = t;
-	}
-	b->prev = a;
-	b->next = a->child;
-	if (b->next)
-		b->next->prev = b;
-	a->child = b;
-	a->next = NULL;
-	a->prev = NULL;
-	return a;
+	return t ? t->rank : 0;
 }
 
-/* One heap out of a list of siblings: in pairs from the left, then all from the right. */
-static struct kci_timer *meld_siblings(struct kci_timer *first)
+/* Put a node right after one of its children changed. Did its rank change, too? */
+static bool settle(struct kci_timer *t)
 {
-	struct kci_timer *pairs = NULL, *heap = NULL;
+	uint32_t before = t->rank;
 
-	while (first) {
-		struct kci_timer *a = first, *b = a->next;
+	if (rank_of(t->left) < rank_of(t->right)) {
+		struct kci_timer *left = t->left;
 
-		first = b ? b->next : NULL;
-		a->next = NULL;
-		a->prev = NULL;
-		if (b) {
-			b->next = NULL;
-			b->prev = NULL;
+		t->left = t->right;
+		t->right = left;
+	}
+	t->rank = rank_of(t->right) + 1;
+	return t->rank != before;
+}
+
+/* Put right what is above a changed child, from `up` on. */
+static void settle_from(struct kci_timer *up)
+{
+	while (up && settle(up))
+		up = up->parent;
+}
+
+/* One heap of two, of which either may be NULL: to be at *at, a link of `above` (NULL: of
+ * the scheduler). */
+static void meld(struct kci_timer **at, struct kci_timer *above, struct kci_timer *a,
+		 struct kci_timer *b)
+{
+	struct kci_timer *last = above;
+
+	/* down: one right spine of both, in order */
+	while (a && b) {
+		if (b->deadline < a->deadline) {
+			struct kci_timer *t = a;
+
+			a = b;
+			b = t;
 		}
-		a = meld(a, b);
-		a->next = pairs;
-		pairs = a;
+		*at = a;
+		a->parent = last;
+		last = a;
+		at = &a->right;
+		a = a->right;
 	}
-	while (pairs) {
-		struct kci_timer *next = pairs->next;
+	*at = a ? a : b;
+	if (*at)
+		(*at)->parent = last;
+	/* up: all of them, since any may have got a right child of another rank */
+	for (; last != above; last = last->parent)
+		settle(last);
+}
 
-		pairs->next = NULL;
-		heap = meld(heap, pairs);
-		pairs = next;
+static void heap_add(struct kc_sched *s, struct kci_timer *t)
+{
+	struct kci_timer *up = NULL, **at = &s->timers;
+
+	/* as a meld with it alone, but only what is below a rank that changed is touched */
+	while (*at && (*at)->deadline <= t->deadline) {
+		up = *at;
+		at = &up->right;
 	}
-	return heap;
+	t->left = *at;
+	if (t->left)
+		t->left->parent = t;
+	t->parent = up;
+	t->rank = 1;
+	*at = t;
+	settle_from(up);
 }
 
 static void heap_remove(struct kc_sched *s, struct kci_timer *t)
 {
-	struct kci_timer *rest = meld_siblings(t->child);
+	struct kci_timer *up = t->parent, **at = &s->timers;
 
-	t->child = NULL;
-	if (s->timers == t) {
-		s->timers = rest;
-	} else {
-		if (t->prev->child == t)
-			t->prev->child = t->next;
-		else
-			t->prev->next = t->next;
-		if (t->next)
-			t->next->prev = t->prev;
-		s->timers = meld(s->timers, rest);
-	}
+	if (up)
+		at = up->left == t ? &up->left : &up->right;
+	meld(at, up, t->left, t->right);
+	settle_from(up);
 	t->flags = NULL;
 	atomic_store_explicit(&s->timer_next, s->timers ? s->timers->deadline : KC_NEVER,
 			      memory_order_relaxed);
@@ -96,7 +126,7 @@ bool kci_coro_alarm_set(kc_coro_t *self, _Atomic uint32_t *flags, uint64_t deadl
 		return false;
 	*t = (struct kci_timer){ .deadline = deadline, .flags = flags };
 	KC_MUTEX_LOCK(&s->timer_lock);
-	s->timers = meld(s->timers, t);
+	heap_add(s, t);
 	earliest = s->timers == t;
 	if (earliest)
 		atomic_store_explicit(&s->timer_next, deadline, memory_order_relaxed);

@@ -13,18 +13,7 @@
 
 #include "kcoro.h"
 #include "libkcoro-client/port/kcoro_port.h"
-#include "tests/lib/daemon.h"
-#include "tests/lib/kct.h"
-
-static struct kct_daemon kcorod;
-
-static kc_ipc_conn_t *client(void)
-{
-	kc_ipc_conn_t *conn;
-
-	assert_int_equal(kc_ipc_connect(&conn, kcorod.path), 0);
-	return conn;
-}
+#include "tests/lib/kcorod.h"
 
 static struct kc_chan_options buffered(size_t elem_size, size_t capacity)
 {
@@ -88,7 +77,7 @@ static void a_socket_nobody_listens_at_is_named(void **state)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	kc_ipc_conn_t *conn;
 
-	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/stale", kcorod.dir);
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/stale", kct_kcorod.dir);
 	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	close(fd);
 	assert_int_equal(kc_ipc_connect(&conn, addr.sun_path), KC_ECONNRESET);
@@ -103,12 +92,12 @@ static void the_places_are_looked_at_in_order(void **state)
 	kc_ipc_conn_t *conn;
 
 	(void)snprintf(saved, sizeof(saved), "%s", was ? was : "");
-	(void)snprintf(runtime, sizeof(runtime), "%s/run", kcorod.dir);
+	(void)snprintf(runtime, sizeof(runtime), "%s/run", kct_kcorod.dir);
 	(void)snprintf(dir, sizeof(dir), "%s/kcorod", runtime);
 	(void)snprintf(link, sizeof(link), "%s/kcorod.sock", dir);
 	assert_int_equal(mkdir(runtime, 0700), 0);
 	assert_int_equal(mkdir(dir, 0700), 0);
-	assert_int_equal(symlink(kcorod.path, link), 0);
+	assert_int_equal(symlink(kct_kcorod.path, link), 0);
 	/* the user's */
 	assert_int_equal(setenv("XDG_RUNTIME_DIR", runtime, 1), 0);
 	assert_int_equal(kc_ipc_connect(&conn, NULL), 0);
@@ -117,7 +106,7 @@ static void the_places_are_looked_at_in_order(void **state)
 	assert_int_equal(setenv("KCORO_SOCKET", "/nowhere/else", 1), 0);
 	assert_int_equal(kc_ipc_connect(&conn, NULL), KC_ENOENT);
 	assert_detail("/nowhere/else");
-	assert_int_equal(setenv("KCORO_SOCKET", kcorod.path, 1), 0);
+	assert_int_equal(setenv("KCORO_SOCKET", kct_kcorod.path, 1), 0);
 	assert_int_equal(setenv("XDG_RUNTIME_DIR", "/nowhere", 1), 0);
 	assert_int_equal(kc_ipc_connect(&conn, NULL), 0);
 	kc_ipc_disconnect(conn);
@@ -132,7 +121,7 @@ static void the_places_are_looked_at_in_order(void **state)
 
 static void making_what_exists_opens_it(void **state)
 {
-	kc_ipc_conn_t *conn = client();
+	kc_ipc_conn_t *conn = kct_client(kct_kcorod.path);
 	struct kc_chan_options o = buffered(8, 4);
 	kc_chan_t *a = make(conn, "jobs/a", o), *b = make(conn, "jobs/a", o), *c;
 
@@ -149,7 +138,7 @@ static void making_what_exists_opens_it(void **state)
 
 static void an_id_outlives_no_channel(void **state)
 {
-	kc_ipc_conn_t *conn = client();
+	kc_ipc_conn_t *conn = kct_client(kct_kcorod.path);
 	kc_chan_t *a = make(conn, "short", buffered(8, 4)), *b;
 	uint64_t id = kc_ipc_chan_id(a);
 
@@ -187,7 +176,7 @@ static void nonsense_is_refused_with_words(void **state)
 	};
 	const struct kc_ipc_open_options init = KC_IPC_OPEN_OPTIONS_INIT;
 	struct kc_chan_options o = buffered(8, 4);
-	kc_ipc_conn_t *conn = client();
+	kc_ipc_conn_t *conn = kct_client(kct_kcorod.path);
 	kc_chan_t *ch = make(conn, "options", o), *other;
 	struct kc_ipc_open_options w;
 	char longest[KC_NAME_MAX + 2];
@@ -236,7 +225,7 @@ static void nonsense_is_refused_with_words(void **state)
 static void roles_are_kept_to(void **state)
 {
 	struct kc_ipc_open_options o = KC_IPC_OPEN_OPTIONS_INIT;
-	kc_ipc_conn_t *conn = client();
+	kc_ipc_conn_t *conn = kct_client(kct_kcorod.path);
 	kc_chan_t *ch = make(conn, "roles", buffered(8, 4)), *tx, *rx, *look;
 	uint64_t value = 1;
 
@@ -265,7 +254,7 @@ static void roles_are_kept_to(void **state)
 static void info_tells_what_was_asked_for(void **state)
 {
 	struct kc_chan_options o = KC_CHAN_OPTIONS_INIT;
-	kc_ipc_conn_t *conn = client();
+	kc_ipc_conn_t *conn = kct_client(kct_kcorod.path);
 	struct kc_ipc_chan_info info, again;
 	struct kc_chan_snapshot snap;
 	kc_chan_t *ch, *local;
@@ -344,7 +333,7 @@ static int on_listed(const struct kc_ipc_chan_info *info, void *arg)
 
 static void a_list_holds_every_channel_once(void **state)
 {
-	kc_ipc_conn_t *conn = client();
+	kc_ipc_conn_t *conn = kct_client(kct_kcorod.path);
 	struct listing l = { .conn = conn };
 	kc_chan_t *chans[LISTED];
 	char name[32];
@@ -365,11 +354,11 @@ static void a_list_holds_every_channel_once(void **state)
 
 static void stats_tell_who_answers(void **state)
 {
-	kc_ipc_conn_t *conn = client();
+	kc_ipc_conn_t *conn = kct_client(kct_kcorod.path);
 	struct kc_ipc_daemon_stats stats;
 
 	assert_int_equal(kc_ipc_stats(conn, &stats), 0);
-	assert_int_equal(stats.pid, kcorod.pid);
+	assert_int_equal(stats.pid, kct_kcorod.pid);
 	assert_string_equal(stats.version, KC_VERSION_STRING);
 	assert_true(stats.connections >= 1 && stats.sessions >= 1);
 	assert_true(stats.frames_in >= 2);
@@ -378,16 +367,6 @@ static void stats_tell_who_answers(void **state)
 	assert_int_equal(kc_ipc_ping(conn), 0);
 	assert_int_equal(kc_ipc_ping(NULL), KC_EINVAL);
 	kc_ipc_disconnect(conn);
-}
-
-static int begin(void **state)
-{
-	return kct_daemon_start(&kcorod, NULL, NULL);
-}
-
-static int end(void **state)
-{
-	return kct_daemon_stop(&kcorod);
 }
 
 static const struct CMUnitTest tests[] = {
@@ -406,5 +385,5 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, kct_kcorod_begin, kct_kcorod_end);
 }

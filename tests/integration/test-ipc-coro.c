@@ -12,12 +12,9 @@
 #include <unistd.h>
 
 #include "kcoro.h"
-#include "libkcoro-client/port/kcoro_port.h"
+#include "tests/integration/ipc-coro.h"
 #include "tests/integration/ipc-relay.h"
-#include "tests/lib/daemon.h"
-#include "tests/lib/kct.h"
-
-static struct kct_daemon kcorod;
+#include "tests/lib/kcorod.h"
 
 /* Run fn(arg) in a coroutine of so many workers, with its helpers: what it returns, 0 or the
  * line that went wrong. stack_size 0: as large as usual. */
@@ -39,43 +36,44 @@ static void run(long (*fn)(void *arg), void *arg, unsigned workers, size_t stack
 	assert_int_equal(kc_sched_destroy(sched), 0);
 }
 
-static int make(kc_ipc_conn_t *conn, const char *name, size_t capacity, kc_chan_t **ret)
+/* A connection and a channel, and the end of both. */
+static int begin(const char *path, const char *name, kc_ipc_conn_t **conn, kc_chan_t **ret)
 {
-	struct kc_chan_options o = KC_CHAN_OPTIONS_INIT;
+	int r = kc_ipc_connect(conn, path);
 
-	o.elem_size = 8;
-	o.capacity = capacity;
-	return kc_ipc_chan_make(conn, name, &o, NULL, ret);
+	return r < 0 ? r : coro_chan_make(*conn, name, 1, ret);
 }
 
-/* Until so many receives wait in the channel, asked on its own connection. */
-static bool are_waiting(kc_chan_t *ch, uint32_t receivers)
+static int end(kc_ipc_conn_t *conn, kc_chan_t *ch)
 {
-	uint64_t deadline = kci_deadline_from_ms(KCT_PATIENCE_MS);
-	struct kc_ipc_chan_info info;
+	int r = kc_ipc_chan_destroy(ch);
 
-	do {
-		if (kc_ipc_chan_info(ch, &info) < 0)
+	kc_chan_destroy(ch);
+	kc_ipc_disconnect(conn);
+	return r;
+}
+
+/* So many receivers, until all of them wait in the channel. */
+static bool all_wait(struct receiver *r, uint32_t n, kc_chan_t *ch)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		r[i] = (struct receiver){ .ch = ch, .timeout_ms = -1 };
+		if (kc_spawn(&r[i].co, NULL, receiver_main, &r[i]) < 0)
 			return false;
-		if (info.waiting_receivers >= receivers)
-			return true;
-	} while (kci_deadline_left(deadline) > 0);
-	return false;
+	}
+	return receivers_wait(ch, n);
 }
 
-struct receiver {
-	kc_chan_t *ch;
-	kc_cancel_t *token;
-	long timeout_ms;
-	uint64_t value;
-	kc_coro_t *co;
-};
-
-static long receive(void *arg)
+/* Do all of them end with this? */
+static bool all_end(struct receiver *r, uint32_t n, long with)
 {
-	struct receiver *r = arg;
+	for (uint32_t i = 0; i < n; i++) {
+		long result;
 
-	return kc_chan_recv_c(r->ch, &r->value, r->timeout_ms, r->token);
+		if (kc_join(r[i].co, &result, -1) < 0 || result != with)
+			return false;
+	}
+	return true;
 }
 
 /* ---- one worker -------------------------------------------------------------------------- */
@@ -91,17 +89,17 @@ static long many_wait(void *arg)
 	char name[32];
 
 	(void)arg;
-	if (kc_ipc_connect(&conn, kcorod.path) < 0)
+	if (kc_ipc_connect(&conn, kct_kcorod.path) < 0)
 		return __LINE__;
 	for (unsigned i = 0; i < MANY; i++) {
 		r[i] = (struct receiver){ .timeout_ms = -1 };
 		(void)snprintf(name, sizeof(name), "many/n%u", i);
-		if (make(conn, name, 1, &r[i].ch) < 0 ||
-		    kc_spawn(&r[i].co, NULL, receive, &r[i]) < 0)
+		if (coro_chan_make(conn, name, 1, &r[i].ch) < 0 ||
+		    kc_spawn(&r[i].co, NULL, receiver_main, &r[i]) < 0)
 			return __LINE__;
 	}
 	for (unsigned i = 0; i < MANY; i++)
-		if (!are_waiting(r[i].ch, 1))
+		if (!receivers_wait(r[i].ch, 1))
 			return __LINE__;
 	for (unsigned i = 0; i < MANY; i++) {
 		kc_yield();
@@ -147,17 +145,16 @@ static long readers_leave(void *arg)
 	long result;
 
 	(void)arg;
-	if (kc_ipc_connect(&conn, kcorod.path) < 0 || kc_cancel_init(&token) < 0 ||
-	    make(conn, "leave", 1, &ch) < 0)
+	if (begin(kct_kcorod.path, "leave", &conn, &ch) < 0 || kc_cancel_init(&token) < 0)
 		return __LINE__;
 	for (int i = 0; i < 3; i++)
 		r[i] = (struct receiver){ .ch = ch, .timeout_ms = -1 };
 	r[0].token = token;
 	r[1].timeout_ms = KCT_SHORT_MS;
 	for (int i = 0; i < 3; i++)
-		if (kc_spawn(&r[i].co, NULL, receive, &r[i]) < 0)
+		if (kc_spawn(&r[i].co, NULL, receiver_main, &r[i]) < 0)
 			return __LINE__;
-	if (kc_join(r[1].co, &result, -1) < 0 || result != KC_ETIME || !are_waiting(ch, 2))
+	if (kc_join(r[1].co, &result, -1) < 0 || result != KC_ETIME || !receivers_wait(ch, 2))
 		return __LINE__;
 	kc_cancel_trigger(token);
 	if (kc_join(r[0].co, &result, -1) < 0 || result != KC_ECANCELED)
@@ -168,14 +165,10 @@ static long readers_leave(void *arg)
 	/* the same, if there is nobody else and nothing else happens */
 	r[0].timeout_ms = KCT_SHORT_MS;
 	r[0].token = NULL;
-	if (receive(&r[0]) != KC_ETIME)
+	if (receiver_main(&r[0]) != KC_ETIME)
 		return __LINE__;
 	kc_cancel_destroy(token);
-	if (kc_ipc_chan_destroy(ch) < 0)
-		return __LINE__;
-	kc_chan_destroy(ch);
-	kc_ipc_disconnect(conn);
-	return 0;
+	return end(conn, ch) < 0 ? __LINE__ : 0;
 }
 
 static void a_reader_may_leave(void **state)
@@ -192,27 +185,12 @@ static long destroy_while_waited(void *arg)
 	kc_chan_t *ch;
 
 	(void)arg;
-	if (kc_ipc_connect(&conn, kcorod.path) < 0 || make(conn, "gone", 1, &ch) < 0)
-		return __LINE__;
-	for (int i = 0; i < 4; i++) {
-		r[i] = (struct receiver){ .ch = ch, .timeout_ms = -1 };
-		if (kc_spawn(&r[i].co, NULL, receive, &r[i]) < 0)
-			return __LINE__;
-	}
-	if (!are_waiting(ch, 4))
+	if (begin(kct_kcorod.path, "gone", &conn, &ch) < 0 || !all_wait(r, 4, ch))
 		return __LINE__;
 	kc_chan_destroy(ch);
-	for (int i = 0; i < 4; i++) {
-		long result;
-
-		if (kc_join(r[i].co, &result, -1) < 0 || result != KC_EPIPE)
-			return __LINE__;
-	}
-	if (kc_ipc_chan_open(conn, "gone", NULL, &ch) < 0 || kc_ipc_chan_destroy(ch) < 0)
+	if (!all_end(r, 4, KC_EPIPE) || kc_ipc_chan_open(conn, "gone", NULL, &ch) < 0)
 		return __LINE__;
-	kc_chan_destroy(ch);
-	kc_ipc_disconnect(conn);
-	return 0;
+	return end(conn, ch) < 0 ? __LINE__ : 0;
 }
 
 static void a_handle_goes_while_others_wait(void **state)
@@ -235,11 +213,11 @@ static long many_descriptors(void *arg)
 	char name[32];
 
 	(void)arg;
-	if (kc_ipc_connect(&conn, kcorod.path) < 0)
+	if (kc_ipc_connect(&conn, kct_kcorod.path) < 0)
 		return __LINE__;
 	for (unsigned i = 0; i < 8; i++) {
 		(void)snprintf(name, sizeof(name), "descriptor/n%u", i);
-		if (make(conn, name, 1, &ch[i]) < 0)
+		if (coro_chan_make(conn, name, 1, &ch[i]) < 0)
 			return __LINE__;
 	}
 	for (unsigned i = 0; i < 8; i++)
@@ -305,7 +283,7 @@ static long big_messages(void *arg)
 	o.capacity = 2;
 	o.max_msg = BIG;
 	o.max_bytes = 2 * BIG;
-	if (kc_ipc_connect(&conn, kcorod.path) < 0 ||
+	if (kc_ipc_connect(&conn, kct_kcorod.path) < 0 ||
 	    kc_ipc_chan_make(conn, "big", &o, NULL, &ch) < 0)
 		return __LINE__;
 	for (int i = 0; i < 8; i++)
@@ -317,11 +295,7 @@ static long big_messages(void *arg)
 		if (kc_join(co[i], &result, -1) < 0 || result < 0)
 			return __LINE__;
 	}
-	if (kc_ipc_chan_destroy(ch) < 0)
-		return __LINE__;
-	kc_chan_destroy(ch);
-	kc_ipc_disconnect(conn);
-	return 0;
+	return end(conn, ch) < 0 ? __LINE__ : 0;
 }
 
 static void a_full_socket_parks_too(void **state)
@@ -338,7 +312,7 @@ static int full_socket(char path[108], int listener[2])
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	(void)snprintf(path, 108, "%s/full", kcorod.dir);
+	(void)snprintf(path, 108, "%s/full", kct_kcorod.dir);
 	memcpy(addr.sun_path, path, strlen(path) + 1);
 	listener[0] = fd;
 	listener[1] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -403,32 +377,19 @@ static long cut_and_resumed(void *arg)
 	kc_ipc_conn_t *conn;
 	kc_chan_t *ch;
 
-	if (kc_ipc_connect(&conn, relay->path) < 0 || make(conn, "cut", 1, &ch) < 0)
+	if (begin(relay->path, "cut", &conn, &ch) < 0)
 		return __LINE__;
 	for (int round = 0; round < 10; round++) {
-		for (int i = 0; i < 4; i++) {
-			r[i] = (struct receiver){ .ch = ch, .timeout_ms = -1 };
-			if (kc_spawn(&r[i].co, NULL, receive, &r[i]) < 0)
-				return __LINE__;
-		}
-		if (!are_waiting(ch, 4))
+		if (!all_wait(r, 4, ch))
 			return __LINE__;
 		relay_cut(relay);
 		for (uint64_t i = 0; i < 4; i++)
 			if (kc_chan_send(ch, &i, -1) < 0)
 				return __LINE__;
-		for (int i = 0; i < 4; i++) {
-			long result;
-
-			if (kc_join(r[i].co, &result, -1) < 0 || result < 0)
-				return __LINE__;
-		}
+		if (!all_end(r, 4, 0))
+			return __LINE__;
 	}
-	if (kc_ipc_chan_destroy(ch) < 0)
-		return __LINE__;
-	kc_chan_destroy(ch);
-	kc_ipc_disconnect(conn);
-	return 0;
+	return end(conn, ch) < 0 ? __LINE__ : 0;
 }
 
 static void a_break_is_not_seen(void **state)
@@ -436,7 +397,7 @@ static void a_break_is_not_seen(void **state)
 	struct relay relay;
 
 	(void)state;
-	relay_start(&relay, kcorod.path, kct_seed(), 0);
+	relay_start(&relay, kct_kcorod.path, kct_seed(), 0);
 	run(cut_and_resumed, &relay, 1, KC_STACK_MIN);
 	relay_stop(&relay);
 }
@@ -450,14 +411,7 @@ static long gone(void *arg)
 	kc_ipc_conn_t *conn;
 	kc_chan_t *ch;
 
-	if (kc_ipc_connect(&conn, d->path) < 0 || make(conn, "gone", 1, &ch) < 0)
-		return __LINE__;
-	for (int i = 0; i < 2; i++) {
-		r[i] = (struct receiver){ .ch = ch, .timeout_ms = -1 };
-		if (kc_spawn(&r[i].co, NULL, receive, &r[i]) < 0)
-			return __LINE__;
-	}
-	if (!are_waiting(ch, 2))
+	if (begin(d->path, "gone", &conn, &ch) < 0 || !all_wait(r, 2, ch))
 		return __LINE__;
 	kct_daemon_kill(d);
 	for (int i = 0; i < 20; i++) {
@@ -467,12 +421,8 @@ static long gone(void *arg)
 			return __LINE__;
 	}
 	kc_ipc_disconnect(conn);
-	for (int i = 0; i < 2; i++) {
-		long result;
-
-		if (kc_join(r[i].co, &result, -1) < 0 || result != KC_ECONNRESET)
-			return __LINE__;
-	}
+	if (!all_end(r, 2, KC_ECONNRESET))
+		return __LINE__;
 	kc_chan_destroy(ch);
 	return 0;
 }
@@ -487,207 +437,6 @@ static void waiting_for_its_return_parks_too(void **state)
 	run(gone, &d, 1, 1 << 20);
 }
 
-/* ---- a deterministic scheduler ---------------------------------------------------------- */
-
-/* Its thread waits, and kcorod watches the deadline, by a clock that goes on. */
-static long virtual_clock(void *arg)
-{
-	struct kc_ipc_open_options open = KC_IPC_OPEN_OPTIONS_INIT;
-	struct kc_chan_options o = KC_CHAN_OPTIONS_INIT;
-	uint64_t value = 1;
-	kc_ipc_conn_t *conn;
-	kc_chan_t *ch;
-
-	(void)arg;
-	o.elem_size = sizeof(value);
-	o.capacity = 4;
-	open.credit = 4;
-	if (kc_ipc_connect(&conn, kcorod.path) < 0 ||
-	    kc_ipc_chan_make(conn, "virtual", &o, &open, &ch) < 0)
-		return __LINE__;
-	if (kc_chan_recv(ch, &value, KCT_SHORT_MS) != KC_ETIME ||
-	    kc_chan_send(ch, &value, -1) < 0 || kc_chan_recv(ch, &value, -1) < 0 ||
-	    kc_ipc_chan_destroy(ch) < 0)
-		return __LINE__;
-	kc_chan_destroy(ch);
-	kc_ipc_disconnect(conn);
-	return 0;
-}
-
-static void a_virtual_clock_holds_nothing_up(void **state)
-{
-	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-	kc_sched_t *sched;
-	kc_coro_t *co;
-	long line;
-
-	(void)state;
-	o.flags = KC_SCHED_DETERMINISTIC;
-	assert_int_equal(kc_sched_create(&sched, &o), 0);
-	assert_int_equal(kc_spawn(&co, sched, virtual_clock, NULL), 0);
-	assert_int_equal(kc_sched_run(sched), 0);
-	assert_int_equal(kc_join(co, &line, 0), 0);
-	assert_int_equal(line, 0);
-	assert_int_equal(kc_sched_destroy(sched), 0);
-}
-
-/* ---- threads and coroutines ---------------------------------------------------------------- */
-
-#define THREADS 4
-#define COROS	12
-#define ROUNDS	200
-
-struct player {
-	kc_ipc_conn_t *conn;
-	unsigned number;
-};
-
-/* A channel of its own and one of all. */
-static long play(void *arg)
-{
-	const struct player *p = arg;
-	kc_chan_t *own, *all;
-	char name[32];
-	uint64_t value;
-
-	(void)snprintf(name, sizeof(name), "mixed/n%u", p->number);
-	if (make(p->conn, name, 1, &own) < 0 || make(p->conn, "mixed/all", 64, &all) < 0)
-		return __LINE__;
-	for (uint64_t i = 0; i < ROUNDS; i++) {
-		if (kc_chan_send(own, &i, -1) < 0 || kc_chan_send(all, &i, -1) < 0)
-			return __LINE__;
-		if (kc_chan_recv(all, &value, -1) < 0 || kc_chan_recv(own, &value, -1) < 0 ||
-		    value != i)
-			return __LINE__;
-		if (i % 50 == 0 &&
-		    (kc_chan_recv(own, &value, 1) != KC_ETIME || kc_ipc_ping(p->conn) < 0))
-			return __LINE__;
-	}
-	if (kc_ipc_chan_destroy(own) < 0)
-		return __LINE__;
-	kc_chan_destroy(own);
-	kc_chan_destroy(all);
-	return 0;
-}
-
-static void both_on_one_connection(unsigned workers)
-{
-	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-	struct kct_call calls[THREADS + COROS];
-	struct player p[THREADS + COROS];
-	kc_ipc_conn_t *conn;
-	kc_sched_t *sched;
-	kc_chan_t *all;
-
-	o.workers = workers;
-	assert_int_equal(kc_sched_create(&sched, &o), 0);
-	assert_int_equal(kc_ipc_connect(&conn, kcorod.path), 0);
-	for (unsigned i = 0; i < THREADS + COROS; i++) {
-		p[i] = (struct player){ .conn = conn, .number = i };
-		kct_calls_in(i < THREADS ? NULL : sched);
-		kct_call_start(&calls[i], play, &p[i]);
-	}
-	kct_calls_in(NULL);
-	for (unsigned i = 0; i < THREADS + COROS; i++)
-		assert_int_equal(kct_call_join(&calls[i]), 0);
-	assert_int_equal(kc_ipc_chan_open(conn, "mixed/all", NULL, &all), 0);
-	assert_int_equal(kc_chan_len(all), 0);
-	assert_int_equal(kc_ipc_chan_destroy(all), 0);
-	kc_chan_destroy(all);
-	kc_ipc_disconnect(conn);
-	assert_int_equal(kc_sched_destroy(sched), 0);
-}
-
-static void threads_and_coroutines_share_a_connection(void **state)
-{
-	(void)state;
-	both_on_one_connection(1);
-	both_on_one_connection(3);
-}
-
-/* A coroutine reads for a thread, and then a thread for a coroutine. */
-static void either_reads_for_the_other(void **state)
-{
-	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-	kc_ipc_conn_t *conn, *ask;
-	kc_chan_t *ch[2], *tx[2];
-	kc_sched_t *sched;
-
-	(void)state;
-	o.workers = 1;
-	assert_int_equal(kc_sched_create(&sched, &o), 0);
-	assert_int_equal(kc_ipc_connect(&conn, kcorod.path), 0);
-	assert_int_equal(kc_ipc_connect(&ask, kcorod.path), 0);
-	for (int i = 0; i < 2; i++) {
-		char name[32];
-
-		(void)snprintf(name, sizeof(name), "either/n%d", i);
-		assert_int_equal(make(conn, name, 1, &ch[i]), 0);
-		assert_int_equal(kc_ipc_chan_open(ask, name, NULL, &tx[i]), 0);
-	}
-	for (int first = 0; first < 2; first++) {
-		struct receiver r[2];
-		struct kct_call calls[2];
-
-		/* the first one to wait reads; the thread is number 0 */
-		for (int k = 0; k < 2; k++) {
-			int i = k ? !first : first;
-
-			r[i] = (struct receiver){ .ch = ch[i], .timeout_ms = -1 };
-			kct_calls_in(i == 0 ? NULL : sched);
-			kct_call_start(&calls[i], receive, &r[i]);
-			assert_true(are_waiting(tx[i], 1));
-		}
-		kct_calls_in(NULL);
-		/* the other one's element, and then its own */
-		for (int k = 0; k < 2; k++) {
-			int i = k ? first : !first;
-			uint64_t value = (uint64_t)i + 1;
-
-			assert_int_equal(kc_chan_send(tx[i], &value, -1), 0);
-			assert_int_equal(kct_call_join(&calls[i]), 0);
-			assert_int_equal(r[i].value, value);
-		}
-		/* and the reader's own first: the role goes over */
-		for (int k = 0; k < 2; k++) {
-			int i = k ? !first : first;
-
-			kct_calls_in(i == 0 ? NULL : sched);
-			kct_call_start(&calls[i], receive, &r[i]);
-			assert_true(are_waiting(tx[i], 1));
-		}
-		kct_calls_in(NULL);
-		for (int k = 0; k < 2; k++) {
-			int i = k ? !first : first;
-			uint64_t value = (uint64_t)i + 3;
-
-			assert_int_equal(kc_chan_send(tx[i], &value, -1), 0);
-			assert_int_equal(kct_call_join(&calls[i]), 0);
-			assert_int_equal(r[i].value, value);
-		}
-	}
-	for (int i = 0; i < 2; i++) {
-		assert_int_equal(kc_ipc_chan_destroy(tx[i]), 0);
-		kc_chan_destroy(tx[i]);
-		kc_chan_destroy(ch[i]);
-	}
-	kc_ipc_disconnect(ask);
-	kc_ipc_disconnect(conn);
-	assert_int_equal(kc_sched_destroy(sched), 0);
-}
-
-static int begin(void **state)
-{
-	(void)state;
-	return kct_daemon_start(&kcorod, NULL, NULL);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	return kct_daemon_stop(&kcorod);
-}
-
 static const struct CMUnitTest tests[] = {
 	KCT_TEST(a_hundred_wait_on_one_worker),
 	KCT_TEST(the_smallest_stack_will_do),
@@ -698,12 +447,9 @@ static const struct CMUnitTest tests[] = {
 	KCT_TEST(connecting_waits_for_room),
 	KCT_TEST(a_break_is_not_seen),
 	KCT_TEST(waiting_for_its_return_parks_too),
-	KCT_TEST(a_virtual_clock_holds_nothing_up),
-	KCT_TEST(threads_and_coroutines_share_a_connection),
-	KCT_TEST(either_reads_for_the_other),
 };
 
 int main(void)
 {
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, kct_kcorod_begin, kct_kcorod_end);
 }

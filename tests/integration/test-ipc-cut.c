@@ -13,7 +13,7 @@
 
 #include "kcoro.h"
 #include "tests/integration/ipc-relay.h"
-#include "tests/lib/daemon.h"
+#include "tests/lib/kcorod.h"
 
 #define PRODUCERS 2
 #define CONSUMERS 2
@@ -55,8 +55,6 @@ struct worker {
 	uint64_t left;		  /* elements until it cuts a connection */
 	char fault[160];
 };
-
-static struct kct_daemon kcorod;
 
 static long fault(struct worker *w, int line, long r)
 {
@@ -158,7 +156,7 @@ static void cut(struct worker *w)
 		socklen_t len = sizeof(peer) - 1;
 
 		if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
-		    peer.sun_family == AF_UNIX && strcmp(peer.sun_path, kcorod.path) == 0)
+		    peer.sun_family == AF_UNIX && strcmp(peer.sun_path, kct_kcorod.path) == 0)
 			fds[n++] = fd;
 	}
 	if (n == 0)
@@ -228,7 +226,7 @@ static kc_chan_t *attach(struct relay *relay, kc_ipc_conn_t **conn, const struct
 		o.window = job->window;
 	}
 	if (!*conn)
-		assert_int_equal(kc_ipc_connect(conn, job->window ? kcorod.path : relay->path), 0);
+		*conn = kct_client(job->window ? kct_kcorod.path : relay->path);
 	r = kc_ipc_chan_open(*conn, "stream", &o, &ch);
 	if (r < 0)
 		fail_msg("open: %d %s", r, kc_error_detail());
@@ -263,14 +261,14 @@ static unsigned run_once(const struct job *job, uint64_t seed)
 
 	assert_true(job->n * PRODUCERS <= sizeof(seen));
 	memset((void *)seen, 0, sizeof(seen));
-	assert_int_equal(kc_ipc_connect(&direct, kcorod.path), 0);
+	direct = kct_client(kct_kcorod.path);
 	o.kind = job->kind;
 	o.capacity = job->capacity;
 	o.elem_size = job->how == MESSAGES ? 0 : sizeof(uint64_t);
 	o.max_msg = job->how == MESSAGES ? MSG_BYTES : 0;
 	assert_int_equal(kc_ipc_chan_make(direct, "stream", &o, NULL, &ch), 0);
 	run.direct = ch;
-	relay_start(&relay, kcorod.path, seed, job->cut_max);
+	relay_start(&relay, kct_kcorod.path, seed, job->cut_max);
 	for (int i = 0; i < consuming; i++) {
 		cw[i] = (struct worker){ .run = &run, .number = (uint32_t)i,
 				      .random = seed + (uint32_t)i };
@@ -415,16 +413,6 @@ static void windows_and_leases(void **state)
 			       .cut_max = 500, .window = 32 });
 }
 
-static int begin(void **state)
-{
-	return kct_daemon_start(&kcorod, NULL, NULL);
-}
-
-static int end(void **state)
-{
-	return kct_daemon_stop(&kcorod);
-}
-
 static const struct CMUnitTest tests[] = {
 	KCT_TEST(one_by_one),  KCT_TEST(one_by_one_on_one_connection),
 	KCT_TEST(in_batches),  KCT_TEST(messages),
@@ -441,5 +429,5 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, kct_kcorod_begin, kct_kcorod_end);
 }

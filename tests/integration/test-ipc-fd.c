@@ -14,17 +14,9 @@
 
 #include "kcoro.h"
 #include "tests/integration/ipc-relay.h"
-#include "tests/lib/daemon.h"
+#include "tests/lib/kcorod.h"
 
 #define detail_has(word) assert_non_null(strstr(kc_error_detail(), word))
-
-static kc_ipc_conn_t *client(const char *path)
-{
-	kc_ipc_conn_t *conn;
-
-	assert_int_equal(kc_ipc_connect(&conn, path), 0);
-	return conn;
-}
 
 static kc_chan_t *attach(kc_ipc_conn_t *conn, enum kc_kind kind, size_t capacity, unsigned roles,
 			 unsigned credit, int lease)
@@ -81,14 +73,12 @@ static long recv_number(kc_chan_t *ch)
 
 static void elements_given_ahead_make_it_readable(void **state)
 {
-	struct kct_daemon d;
 	kc_ipc_conn_t *a, *b;
 	kc_chan_t *tx, *rx;
 	int fd;
 
-	assert_int_equal(kct_daemon_start(&d, NULL, NULL), 0);
-	a = client(d.path);
-	b = client(d.path);
+	a = kct_client(kct_kcorod.path);
+	b = kct_client(kct_kcorod.path);
 	tx = attach(a, KC_BUFFERED, 16, KC_SENDER, 0, 0);
 	rx = attach(b, KC_BUFFERED, 16, KC_RECEIVER, 4, 0);
 	fd = kc_chan_fd(rx, KC_RECEIVER);
@@ -122,17 +112,14 @@ static void elements_given_ahead_make_it_readable(void **state)
 	kc_chan_destroy(rx);
 	kc_ipc_disconnect(a);
 	kc_ipc_disconnect(b);
-	assert_int_equal(kct_daemon_stop(&d), 0);
 }
 
 static void leases_count_as_elements(void **state)
 {
-	struct kct_daemon d;
 	kc_ipc_conn_t *a, *b;
 
-	assert_int_equal(kct_daemon_start(&d, NULL, NULL), 0);
-	a = client(d.path);
-	b = client(d.path);
+	a = kct_client(kct_kcorod.path);
+	b = kct_client(kct_kcorod.path);
 	for (int ahead = 0; ahead < 2; ahead++) {
 		kc_chan_t *tx = attach(a, KC_BUFFERED, 16, KC_SENDER, 0, 0);
 		kc_chan_t *rx = attach(b, KC_BUFFERED, 16, KC_RECEIVER, ahead ? 4 : 0, ahead);
@@ -171,17 +158,14 @@ static void leases_count_as_elements(void **state)
 	}
 	kc_ipc_disconnect(a);
 	kc_ipc_disconnect(b);
-	assert_int_equal(kct_daemon_stop(&d), 0);
 }
 
 static void a_role_is_needed(void **state)
 {
-	struct kct_daemon d;
 	kc_ipc_conn_t *conn;
 	kc_chan_t *tx, *rx, *observer;
 
-	assert_int_equal(kct_daemon_start(&d, NULL, NULL), 0);
-	conn = client(d.path);
+	conn = kct_client(kct_kcorod.path);
 	tx = attach(conn, KC_BUFFERED, 1, KC_SENDER, 0, 0);
 	rx = attach(conn, KC_BUFFERED, 1, KC_RECEIVER, 0, 0);
 	observer = attach(conn, KC_BUFFERED, 1, KC_OBSERVER, 0, 0);
@@ -196,7 +180,6 @@ static void a_role_is_needed(void **state)
 	kc_chan_destroy(rx);
 	kc_chan_destroy(observer);
 	kc_ipc_disconnect(conn);
-	assert_int_equal(kct_daemon_stop(&d), 0);
 }
 
 /* The daemon's descriptors, once it is done with what was asked before. */
@@ -221,7 +204,7 @@ static void quotas_are_named_and_given_back(void **state)
 		int before, fds;
 
 		assert_int_equal(kct_daemon_start(&d, configs[i], NULL), 0);
-		conn = client(d.path);
+		conn = kct_client(d.path);
 		a = attach(conn, KC_BUFFERED, 1, KC_SENDER | KC_RECEIVER, 0, 0);
 		b = attach(conn, KC_BUFFERED, 1, KC_SENDER | KC_RECEIVER, 0, 0);
 		before = kct_fd_count();
@@ -259,7 +242,7 @@ static void without_descriptors_the_daemon_says_so(void **state)
 	few = saved;
 	few.rlim_cur = few.rlim_max = 32;
 	assert_int_equal(kct_daemon_start_limited(&d, &few), 0);
-	conn = client(d.path);
+	conn = kct_client(d.path);
 	while (r >= 0 && n < 32) {
 		chans[n] = attach(conn, KC_BUFFERED, 1, KC_SENDER | KC_RECEIVER, 0, 0);
 		r = kc_chan_fd(chans[n++], KC_RECEIVER);
@@ -283,13 +266,11 @@ static void without_descriptors_the_daemon_says_so(void **state)
 static void without_descriptors_the_library_says_so(void **state)
 {
 	struct rlimit saved, none;
-	struct kct_daemon d;
 	kc_ipc_conn_t *conn;
 	kc_chan_t *ch;
 	int lowest;
 
-	assert_int_equal(kct_daemon_start(&d, NULL, NULL), 0);
-	conn = client(d.path);
+	conn = kct_client(kct_kcorod.path);
 	ch = attach(conn, KC_BUFFERED, 1, KC_SENDER | KC_RECEIVER, 0, 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &saved), 0);
 	lowest = fcntl(0, F_DUPFD_CLOEXEC, 0);
@@ -307,20 +288,17 @@ static void without_descriptors_the_library_says_so(void **state)
 	assert_silent(kc_chan_fd(ch, KC_SENDER));
 	kc_chan_destroy(ch);
 	kc_ipc_disconnect(conn);
-	assert_int_equal(kct_daemon_stop(&d), 0);
 }
 
 static void what_passes_bytes_alone_is_noticed(void **state)
 {
-	struct kct_daemon d;
 	struct relay relay;
 	kc_ipc_conn_t *conn;
 	kc_chan_t *ch;
 
-	assert_int_equal(kct_daemon_start(&d, NULL, NULL), 0);
-	relay_start(&relay, d.path, 1, 0);
+	relay_start(&relay, kct_kcorod.path, 1, 0);
 	relay.keeps_fds = true;
-	conn = client(relay.path);
+	conn = kct_client(relay.path);
 	ch = attach(conn, KC_BUFFERED, 1, KC_SENDER | KC_RECEIVER, 0, 0);
 	assert_int_equal(kc_chan_fd(ch, KC_SENDER), KC_ENOMEM);
 	detail_has("bytes alone");
@@ -330,26 +308,23 @@ static void what_passes_bytes_alone_is_noticed(void **state)
 	kc_chan_destroy(ch);
 	kc_ipc_disconnect(conn);
 	relay_stop(&relay);
-	assert_int_equal(kct_daemon_stop(&d), 0);
 }
 
 /* ---- ends ----------------------------------------------------------------------- */
 
 static void a_daemon_killed_makes_it_readable_for_good(void **state)
 {
-	struct kct_daemon d;
 	kc_ipc_conn_t *conn;
 	kc_chan_t *ch;
 	int rx, tx;
 
-	assert_int_equal(kct_daemon_start(&d, "{ \"session\": { \"grace_ms\": 200 } }", NULL), 0);
-	conn = client(d.path);
+	conn = kct_client(kct_kcorod.path);
 	ch = attach(conn, KC_RENDEZVOUS, 0, KC_SENDER | KC_RECEIVER, 0, 0);
 	rx = kc_chan_fd(ch, KC_RECEIVER);
 	tx = kc_chan_fd(ch, KC_SENDER);
 	assert_silent(rx);
 	assert_silent(tx);
-	kct_daemon_kill(&d);
+	kct_daemon_kill(&kct_kcorod);
 	assert_readable(rx);
 	assert_readable(tx);
 	for (int i = 0; i < 3; i++) {
@@ -365,13 +340,11 @@ static void a_daemon_killed_makes_it_readable_for_good(void **state)
 
 static void disconnecting_makes_it_readable_for_good(void **state)
 {
-	struct kct_daemon d;
 	kc_ipc_conn_t *conn;
 	kc_chan_t *ch, *other;
 	int fd;
 
-	assert_int_equal(kct_daemon_start(&d, NULL, NULL), 0);
-	conn = client(d.path);
+	conn = kct_client(kct_kcorod.path);
 	ch = attach(conn, KC_BUFFERED, 1, KC_RECEIVER, 0, 0);
 	other = attach(conn, KC_BUFFERED, 1, KC_RECEIVER, 0, 0);
 	fd = kc_chan_fd(ch, KC_RECEIVER);
@@ -383,18 +356,15 @@ static void disconnecting_makes_it_readable_for_good(void **state)
 	assert_int_equal(kc_chan_fd(other, KC_RECEIVER), KC_ECONNRESET);
 	kc_chan_destroy(ch);
 	kc_chan_destroy(other);
-	assert_int_equal(kct_daemon_stop(&d), 0);
 }
 
 static void a_channel_destroyed_makes_it_readable(void **state)
 {
-	struct kct_daemon d;
 	kc_ipc_conn_t *conn;
 	kc_chan_t *ch, *other;
 	int fd;
 
-	assert_int_equal(kct_daemon_start(&d, NULL, NULL), 0);
-	conn = client(d.path);
+	conn = kct_client(kct_kcorod.path);
 	ch = attach(conn, KC_BUFFERED, 1, KC_RECEIVER, 0, 0);
 	other = attach(conn, KC_BUFFERED, 1, KC_OBSERVER, 0, 0);
 	fd = kc_chan_fd(ch, KC_RECEIVER);
@@ -405,24 +375,21 @@ static void a_channel_destroyed_makes_it_readable(void **state)
 	kc_chan_destroy(ch);
 	kc_chan_destroy(other);
 	kc_ipc_disconnect(conn);
-	assert_int_equal(kct_daemon_stop(&d), 0);
 }
 
 /* ---- connections that break ------------------------------------------------------ */
 
 static void a_cut_wakes_who_polls_and_is_repaired_by_a_try(void **state)
 {
-	struct kct_daemon d;
 	struct relay relay;
 	kc_ipc_conn_t *conn, *direct;
 	struct kc_ipc_daemon_stats stats;
 	kc_chan_t *rx, *tx;
 	int fd;
 
-	assert_int_equal(kct_daemon_start(&d, NULL, NULL), 0);
-	relay_start(&relay, d.path, 1, 0);
-	direct = client(d.path);
-	conn = client(relay.path);
+	relay_start(&relay, kct_kcorod.path, 1, 0);
+	direct = kct_client(kct_kcorod.path);
+	conn = kct_client(relay.path);
 	tx = attach(direct, KC_BUFFERED, 4, KC_SENDER, 0, 0);
 	rx = attach(conn, KC_BUFFERED, 4, KC_RECEIVER, 0, 0);
 	fd = kc_chan_fd(rx, KC_RECEIVER);
@@ -451,21 +418,18 @@ static void a_cut_wakes_who_polls_and_is_repaired_by_a_try(void **state)
 	kc_ipc_disconnect(conn);
 	kc_ipc_disconnect(direct);
 	relay_stop(&relay);
-	assert_int_equal(kct_daemon_stop(&d), 0);
 }
 
 static void a_grace_that_ends_makes_it_readable_for_good(void **state)
 {
-	struct kct_daemon d;
 	struct relay relay;
 	kc_ipc_conn_t *conn;
 	struct pollfd p = { .events = POLLIN };
 	kc_chan_t *rx;
 	uint64_t deadline;
 
-	assert_int_equal(kct_daemon_start(&d, "{ \"session\": { \"grace_ms\": 50 } }", NULL), 0);
-	relay_start(&relay, d.path, 1, 0);
-	conn = client(relay.path);
+	relay_start(&relay, kct_kcorod.path, 1, 0);
+	conn = kct_client(relay.path);
 	rx = attach(conn, KC_BUFFERED, 4, KC_RECEIVER, 0, 0);
 	p.fd = kc_chan_fd(rx, KC_RECEIVER);
 	assert_silent(p.fd);
@@ -481,7 +445,6 @@ static void a_grace_that_ends_makes_it_readable_for_good(void **state)
 	assert_readable(p.fd);
 	kc_chan_destroy(rx);
 	kc_ipc_disconnect(conn);
-	assert_int_equal(kct_daemon_stop(&d), 0);
 }
 
 /* Elements through a relay that cuts at random, by programs that wait for nothing but
@@ -556,10 +519,8 @@ static long consume(void *arg)
 static void cuts_at_random_lose_no_wake(void **state)
 {
 	uint64_t seed = kct_seed();
-	struct kct_daemon d;
 	unsigned cuts = 0;
 
-	assert_int_equal(kct_daemon_start(&d, NULL, NULL), 0);
 	for (int i = 0; i < 6; i++) {
 		struct worker tx = { .n = 3000, .random = kct_random(&seed) };
 		struct worker rx = { .n = 3000, .random = kct_random(&seed) };
@@ -567,9 +528,9 @@ static void cuts_at_random_lose_no_wake(void **state)
 		struct kct_call calls[2];
 		struct relay relay;
 
-		relay_start(&relay, d.path, kct_random(&seed), 30000);
-		tx.conn = client(relay.path);
-		rx.conn = client(relay.path);
+		relay_start(&relay, kct_kcorod.path, kct_random(&seed), 30000);
+		tx.conn = kct_client(relay.path);
+		rx.conn = kct_client(relay.path);
 		tx.ch = attach(tx.conn, KC_BUFFERED, capacity, KC_SENDER, 0, 0);
 		rx.ch = attach(rx.conn, KC_BUFFERED, capacity, KC_RECEIVER, i % 2 ? 5 : 0, 0);
 		atomic_store(&relay.allowed, 100);
@@ -592,23 +553,24 @@ static void cuts_at_random_lose_no_wake(void **state)
 	}
 	print_message("# %u cuts\n", cuts);
 	assert_true(cuts >= 6);
-	assert_int_equal(kct_daemon_stop(&d), 0);
 }
 
 static const struct CMUnitTest tests[] = {
-	KCT_TEST(elements_given_ahead_make_it_readable),
-	KCT_TEST(leases_count_as_elements),
-	KCT_TEST(a_role_is_needed),
+	KCT_KCOROD_TEST(elements_given_ahead_make_it_readable),
+	KCT_KCOROD_TEST(leases_count_as_elements),
+	KCT_KCOROD_TEST(a_role_is_needed),
 	KCT_TEST(quotas_are_named_and_given_back),
 	KCT_TEST(without_descriptors_the_daemon_says_so),
-	KCT_TEST(without_descriptors_the_library_says_so),
-	KCT_TEST(what_passes_bytes_alone_is_noticed),
-	KCT_TEST(a_daemon_killed_makes_it_readable_for_good),
-	KCT_TEST(disconnecting_makes_it_readable_for_good),
-	KCT_TEST(a_channel_destroyed_makes_it_readable),
-	KCT_TEST(a_cut_wakes_who_polls_and_is_repaired_by_a_try),
-	KCT_TEST(a_grace_that_ends_makes_it_readable_for_good),
-	KCT_TEST(cuts_at_random_lose_no_wake),
+	KCT_KCOROD_TEST(without_descriptors_the_library_says_so),
+	KCT_KCOROD_TEST(what_passes_bytes_alone_is_noticed),
+	KCT_KCOROD_TEST_WITH(a_daemon_killed_makes_it_readable_for_good,
+			     "{ \"session\": { \"grace_ms\": 200 } }"),
+	KCT_KCOROD_TEST(disconnecting_makes_it_readable_for_good),
+	KCT_KCOROD_TEST(a_channel_destroyed_makes_it_readable),
+	KCT_KCOROD_TEST(a_cut_wakes_who_polls_and_is_repaired_by_a_try),
+	KCT_KCOROD_TEST_WITH(a_grace_that_ends_makes_it_readable_for_good,
+			     "{ \"session\": { \"grace_ms\": 50 } }"),
+	KCT_KCOROD_TEST(cuts_at_random_lose_no_wake),
 };
 
 int main(void)

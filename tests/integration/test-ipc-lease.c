@@ -10,10 +10,7 @@
 #include <unistd.h>
 
 #include "kcoro.h"
-#include "tests/lib/daemon.h"
-#include "tests/lib/kct.h"
-
-static struct kct_daemon kcorod;
+#include "tests/lib/kcorod.h"
 
 /* A channel of 64-bit numbers with a sender, and a receiver on another connection. */
 struct scene {
@@ -43,8 +40,8 @@ static void scene_begin(struct scene *s, struct kc_ipc_open_options rx)
 	tx.roles = KC_SENDER;
 	o.elem_size = sizeof(uint64_t);
 	o.capacity = 64;
-	assert_int_equal(kc_ipc_connect(&s->tx_conn, kcorod.path), 0);
-	assert_int_equal(kc_ipc_connect(&s->rx_conn, kcorod.path), 0);
+	s->tx_conn = kct_client(kct_kcorod.path);
+	s->rx_conn = kct_client(kct_kcorod.path);
 	assert_int_equal(kc_ipc_chan_make(s->tx_conn, "leases", &o, &tx, &s->tx), 0);
 	s->id = kc_ipc_chan_id(s->tx);
 	assert_int_equal(kc_ipc_chan_open_id(s->rx_conn, s->id, &rx, &s->rx), 0);
@@ -179,7 +176,7 @@ static void hold(const struct holder *h)
 	uint64_t value;
 	size_t len;
 
-	if (kc_ipc_connect(&conn, kcorod.path) == 0 &&
+	if (kc_ipc_connect(&conn, kct_kcorod.path) == 0 &&
 	    kc_ipc_chan_open_id(conn, h->id, &h->open, &ch) == 0 &&
 	    kc_chan_recv_lease(ch, &value, sizeof(value), &len, &lease, -1, NULL) == 0 &&
 	    write(h->tell, "x", 1) == 1)
@@ -305,7 +302,7 @@ static void elements_ahead_are_called_back_for_who_waits(void **state)
 	scene_begin(&s, receiver(8, 0, KC_LEASE_DEFAULT_MS));
 	send_numbers(&s, 1, 4);
 	assert_int_equal(kc_ipc_ping(s.rx_conn), 0);
-	assert_int_equal(kc_ipc_connect(&conn, kcorod.path), 0);
+	conn = kct_client(kct_kcorod.path);
 	assert_int_equal(kc_ipc_chan_open_id(conn, s.id, &o, &ch), 0);
 	kct_call_start(&call, recv_main, ch);
 	/* the holder answers within any call on its connection */
@@ -343,7 +340,7 @@ static void two_receivers_with_credit_starve_nobody(void **state)
 	long x, y;
 
 	scene_begin(&s, o);
-	assert_int_equal(kc_ipc_connect(&conn, kcorod.path), 0);
+	conn = kct_client(kct_kcorod.path);
 	assert_int_equal(kc_ipc_chan_open_id(conn, s.id, &o, &ch), 0);
 	kct_call_start(&a, sum_main, s.rx);
 	kct_call_start(&b, sum_main, ch);
@@ -376,16 +373,6 @@ static void a_handle_given_back_returns_what_it_was_given(void **state)
 	scene_end(&s, 4);
 }
 
-static int begin(void **state)
-{
-	return kct_daemon_start(&kcorod, NULL, NULL);
-}
-
-static int end(void **state)
-{
-	return kct_daemon_stop(&kcorod);
-}
-
 static const struct CMUnitTest tests[] = {
 	KCT_TEST(an_acknowledged_element_is_done),
 	KCT_TEST(a_refused_element_comes_back_marked_and_in_its_place),
@@ -401,5 +388,5 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, kct_kcorod_begin, kct_kcorod_end);
 }

@@ -8,18 +8,7 @@
 
 #include "kcoro.h"
 #include "tests/integration/ipc-relay.h"
-#include "tests/lib/daemon.h"
-#include "tests/lib/kct.h"
-
-static struct kct_daemon kcorod;
-
-static kc_ipc_conn_t *client(void)
-{
-	kc_ipc_conn_t *conn;
-
-	assert_int_equal(kc_ipc_connect(&conn, kcorod.path), 0);
-	return conn;
-}
+#include "tests/lib/kcorod.h"
 
 static struct kc_chan_options buffered(size_t elem_size, size_t capacity)
 {
@@ -99,7 +88,7 @@ static long mixed_main(void *arg)
 
 static void many_threads_share_a_connection(void **state)
 {
-	kc_ipc_conn_t *conn = client();
+	kc_ipc_conn_t *conn = kct_client(kct_kcorod.path);
 	struct kct_call calls[THREADS];
 	struct mixed m[THREADS];
 	kc_chan_t *ch;
@@ -146,7 +135,7 @@ static long big_recv_main(void *arg)
 static void large_messages_pass_in_both_directions(void **state)
 {
 	struct kc_chan_options o = KC_CHAN_OPTIONS_INIT;
-	kc_ipc_conn_t *conn = client();
+	kc_ipc_conn_t *conn = kct_client(kct_kcorod.path);
 	struct kct_call calls[8];
 	kc_chan_t *ch;
 
@@ -176,7 +165,7 @@ static void *cancelled_main(void *arg)
 
 static void no_call_is_a_cancellation_point(void **state)
 {
-	kc_ipc_conn_t *conn = client();
+	kc_ipc_conn_t *conn = kct_client(kct_kcorod.path);
 	kc_chan_t *ch = make(conn, "cancelled", buffered(8, 4));
 	pthread_t thread;
 	void *result;
@@ -209,7 +198,7 @@ static int a_bit_of_everything(void)
 
 	open.credit = 4;
 	o.capacity = 8;
-	r = kc_ipc_connect(&conn, kcorod.path);
+	r = kc_ipc_connect(&conn, kct_kcorod.path);
 	if (r == 0)
 		r = kc_ipc_chan_make(conn, "memory", &o, &open, &ch);
 	if (r == 0)
@@ -231,7 +220,7 @@ static int a_bit_of_everything(void)
 
 static void running_out_of_memory_is_survived(void **state)
 {
-	kc_ipc_conn_t *conn = client();
+	kc_ipc_conn_t *conn = kct_client(kct_kcorod.path);
 	kc_chan_t *ch;
 	long tried;
 	int r;
@@ -261,7 +250,7 @@ static void running_out_of_memory_during_a_resume_is_survived(void **state)
 	int resumed = 0;
 	int lost = 0;
 
-	relay_start(&relay, kcorod.path, kct_seed(), /* cut_max= */ 1);
+	relay_start(&relay, kct_kcorod.path, kct_seed(), /* cut_max= */ 1);
 	for (long i = 1; resumed == 0; i++) {
 		kc_ipc_conn_t *conn;
 		int r;
@@ -283,16 +272,6 @@ static void running_out_of_memory_during_a_resume_is_survived(void **state)
 	relay_stop(&relay);
 }
 
-static int begin(void **state)
-{
-	return kct_daemon_start(&kcorod, NULL, NULL);
-}
-
-static int end(void **state)
-{
-	return kct_daemon_stop(&kcorod);
-}
-
 static const struct CMUnitTest tests[] = {
 	KCT_TEST(many_threads_share_a_connection),
 	KCT_TEST(large_messages_pass_in_both_directions),
@@ -303,5 +282,5 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, kct_kcorod_begin, kct_kcorod_end);
 }

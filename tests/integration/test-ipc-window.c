@@ -10,8 +10,7 @@
 
 #include "kcoro.h"
 #include "libkcoro-client/port/kcoro_port.h"
-#include "tests/lib/daemon.h"
-#include "tests/lib/kct.h"
+#include "tests/lib/kcorod.h"
 
 #define WINDOWED 3	     /* senders with a window; one more has none */
 #define EACH	 2000	     /* elements of each sender */
@@ -19,12 +18,10 @@
 #define BATCHED	 20000u	     /* elements of each, in batches */
 #define KILLED	 100	     /* elements of a process that is killed */
 
-static struct kct_daemon kcorod;
-
 static int make(kc_ipc_conn_t **conn, kc_chan_t **ch, size_t capacity)
 {
 	struct kc_chan_options o = KC_CHAN_OPTIONS_INIT;
-	int r = kc_ipc_connect(conn, kcorod.path);
+	int r = kc_ipc_connect(conn, kct_kcorod.path);
 
 	o.elem_size = sizeof(uint64_t);
 	o.capacity = capacity;
@@ -34,7 +31,7 @@ static int make(kc_ipc_conn_t **conn, kc_chan_t **ch, size_t capacity)
 static int attach(kc_ipc_conn_t **conn, kc_chan_t **ch, unsigned window)
 {
 	struct kc_ipc_open_options o = KC_IPC_OPEN_OPTIONS_INIT;
-	int r = kc_ipc_connect(conn, kcorod.path);
+	int r = kc_ipc_connect(conn, kct_kcorod.path);
 
 	o.roles = KC_SENDER;
 	o.window = window;
@@ -180,7 +177,7 @@ static void batches_lose_nothing(void **state)
 	struct sender senders[WINDOWED];
 	struct kct_call calls[WINDOWED];
 	uint64_t next[WINDOWED] = { 0 }, values[2 * BATCH], sum = 0;
-	struct kct_daemon all = kcorod;
+	struct kct_daemon all = kct_kcorod;
 	cpu_set_t before, one;
 	kc_ipc_conn_t *conn;
 	kc_chan_t *ch;
@@ -191,7 +188,7 @@ static void batches_lose_nothing(void **state)
 		if (CPU_ISSET(cpu, &before))
 			CPU_SET(cpu, &one);
 	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-	assert_int_equal(kct_daemon_start(&kcorod, NULL, NULL), 0);
+	assert_int_equal(kct_daemon_start(&kct_kcorod, NULL, NULL), 0);
 	assert_int_equal(make(&conn, &ch, 2 * BATCH), 0);
 	for (unsigned i = 0; i < WINDOWED; i++) {
 		senders[i].number = i;
@@ -216,26 +213,27 @@ static void batches_lose_nothing(void **state)
 		kc_ipc_disconnect(senders[i].conn);
 	}
 	unmake(conn, ch, WINDOWED * BATCHED);
-	assert_int_equal(kct_daemon_stop(&kcorod), 0);
-	kcorod = all;
+	assert_int_equal(kct_daemon_stop(&kct_kcorod), 0);
+	kct_kcorod = all;
 	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
 }
 
 static void a_daemon_that_is_gone_is_told(void **state)
 {
-	struct kct_daemon mine = kcorod;
+	struct kct_daemon mine = kct_kcorod;
 	kc_ipc_conn_t *conns[2];
 	kc_chan_t *chans[2];
 	uint64_t value = 0;
 	int r;
 
-	assert_int_equal(
-		kct_daemon_start(&kcorod, "{ \"session\": { \"grace_ms\": 200 } }", NULL), 0);
+	assert_int_equal(kct_daemon_start(&kct_kcorod, "{ \"session\": { \"grace_ms\": 200 } }",
+					  NULL),
+			 0);
 	assert_int_equal(make(&conns[0], &chans[0], 64), 0);
 	assert_int_equal(attach(&conns[1], &chans[1], 32), 0);
 	assert_int_equal(kc_chan_send(chans[1], &value, -1), 0);
-	kct_daemon_kill(&kcorod);
-	kcorod = mine;
+	kct_daemon_kill(&kct_kcorod);
+	kct_kcorod = mine;
 	/* sends may return until it is known; not for ever, and none of them waits */
 	for (value = 0; value < 64; value++) {
 		r = kc_chan_send(chans[1], &value, KCT_PATIENCE_MS);
@@ -269,16 +267,6 @@ static void options_are_checked(void **state)
 	unmake(conn, ch, 0);
 }
 
-static int begin(void **state)
-{
-	return kct_daemon_start(&kcorod, NULL, NULL);
-}
-
-static int end(void **state)
-{
-	return kct_daemon_stop(&kcorod);
-}
-
 static const struct CMUnitTest tests[] = {
 	KCT_TEST(what_a_killed_sender_sent_arrives),
 	KCT_TEST(nobody_is_left_out),
@@ -289,5 +277,5 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, kct_kcorod_begin, kct_kcorod_end);
 }

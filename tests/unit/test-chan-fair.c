@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "kcoro.h"
-#include "libkcoro-client/core/chan-local.h"
 #include "tests/lib/kct.h"
+#include "tests/lib/local.h"
 
 #define CREW	 5
 #define ROUNDS	 20
@@ -43,35 +43,6 @@ static void start(struct kct_call *call, int i, long (*fn)(void *arg), void *arg
 	kct_calls_in(i % 2 ? sched : NULL);
 	kct_call_start(call, fn, arg);
 	kct_calls_in(NULL);
-}
-
-static kc_chan_t *make(enum kc_kind kind, size_t capacity)
-{
-	kc_chan_t *ch;
-
-	assert_int_equal(kc_chan_make(&ch, kind, sizeof(uint32_t), capacity), 0);
-	return ch;
-}
-
-struct waiting {
-	kc_chan_t *ch;
-	unsigned senders, receivers;
-};
-
-static bool are_waiting(void *arg)
-{
-	struct waiting *w = arg;
-	unsigned senders, receivers;
-
-	kci_local_waiting(w->ch, &senders, &receivers);
-	return senders == w->senders && receivers == w->receivers;
-}
-
-static void wait_for(kc_chan_t *ch, unsigned senders, unsigned receivers)
-{
-	struct waiting w = { ch, senders, receivers };
-
-	assert_true(kct_wait_until(are_waiting, &w));
 }
 
 /* ---- turns --------------------------------------------------------------------- */
@@ -106,7 +77,7 @@ static long member_send(void *arg)
 static void receivers_that_wait_have_one_turn_each(void **state)
 {
 	for (size_t capacity = 0; capacity < 3; capacity++) {
-		kc_chan_t *ch = make(capacity ? KC_BUFFERED : KC_RENDEZVOUS, capacity);
+		kc_chan_t *ch = kct_chan_make(capacity ? KC_BUFFERED : KC_RENDEZVOUS, capacity);
 		struct member members[CREW];
 		struct kct_call calls[CREW];
 
@@ -116,13 +87,13 @@ static void receivers_that_wait_have_one_turn_each(void **state)
 		}
 		for (uint32_t round = 1; round <= ROUNDS; round++) {
 			/* all of them wait: whoever had a turn is behind the others */
-			wait_for(ch, 0, CREW);
+			kct_chan_wait_for(ch, 0, CREW);
 			for (int i = 0; i < CREW; i++)
 				assert_int_equal(atomic_load(&members[i].turns), round - 1);
 			for (uint32_t i = 0; i < CREW; i++)
 				assert_int_equal(kc_chan_send(ch, &round, -1), 0);
 		}
-		wait_for(ch, 0, CREW);
+		kct_chan_wait_for(ch, 0, CREW);
 		kc_chan_close(ch);
 		for (int i = 0; i < CREW; i++) {
 			assert_int_equal(kct_call_join(&calls[i]), 0);
@@ -135,7 +106,7 @@ static void receivers_that_wait_have_one_turn_each(void **state)
 static void senders_that_wait_have_one_turn_each(void **state)
 {
 	for (size_t capacity = 0; capacity < 3; capacity++) {
-		kc_chan_t *ch = make(capacity ? KC_BUFFERED : KC_RENDEZVOUS, capacity);
+		kc_chan_t *ch = kct_chan_make(capacity ? KC_BUFFERED : KC_RENDEZVOUS, capacity);
 		uint32_t got[CREW] = { 0 }, v = CREW;
 		struct member members[CREW];
 		struct kct_call calls[CREW];
@@ -147,11 +118,11 @@ static void senders_that_wait_have_one_turn_each(void **state)
 			members[i] = (struct member){ .ch = ch, .me = i };
 			start(&calls[i], (int)i, member_send, &members[i]);
 		}
-		wait_for(ch, CREW, 0);
+		kct_chan_wait_for(ch, CREW, 0);
 		for (size_t i = 0; i < capacity; i++) {
 			assert_int_equal(kc_chan_recv(ch, &v, -1), 0);
 			assert_int_equal(v, CREW);
-			wait_for(ch, CREW, 0);
+			kct_chan_wait_for(ch, CREW, 0);
 		}
 		for (uint32_t round = 1; round <= ROUNDS; round++) {
 			for (int i = 0; i < CREW; i++) {
@@ -159,7 +130,7 @@ static void senders_that_wait_have_one_turn_each(void **state)
 				assert_in_range(v, 0, CREW - 1);
 				got[v]++;
 				/* who was served stands at the end of the line again */
-				wait_for(ch, CREW, 0);
+				kct_chan_wait_for(ch, CREW, 0);
 			}
 			for (int i = 0; i < CREW; i++)
 				assert_int_equal(got[i], round);
@@ -238,7 +209,7 @@ static long patient_recv(void *arg)
 static void those_who_wait_are_not_starved_by_those_who_try(void **state)
 {
 	for (size_t capacity = 1; capacity <= 2; capacity++) {
-		struct impatient im = { .ch = make(KC_BUFFERED, capacity) };
+		struct impatient im = { .ch = kct_chan_make(KC_BUFFERED, capacity) };
 		struct kct_call hammers[4], tx, rx;
 
 		for (int i = 0; i < 4; i++)
@@ -261,21 +232,21 @@ static void those_who_wait_are_not_starved_by_those_who_try(void **state)
 
 static void a_try_does_not_pass_a_waiting_sender(void **state)
 {
-	kc_chan_t *ch = make(KC_BUFFERED, 1);
+	kc_chan_t *ch = kct_chan_make(KC_BUFFERED, 1);
 	struct member m = { .ch = ch, .me = 42 };
 	struct kct_call call;
 	uint32_t v = 1;
 
 	assert_int_equal(kc_chan_send(ch, &v, 0), 0);
 	start(&call, 1, member_send, &m);
-	wait_for(ch, 1, 0);
+	kct_chan_wait_for(ch, 1, 0);
 	for (int round = 0; round < 100; round++) {
 		assert_int_equal(kc_chan_recv(ch, &v, 0), 0);
 		assert_int_equal(v, round ? 42 : 1);
 		/* the place went to who waited, within the receive */
 		assert_int_equal(kc_chan_len(ch), 1);
 		assert_int_equal(kc_chan_try_send(ch, &v), KC_EAGAIN);
-		wait_for(ch, 1, 0);
+		kct_chan_wait_for(ch, 1, 0);
 	}
 	kc_chan_close(ch);
 	assert_int_equal(kct_call_join(&call), 0);
@@ -354,7 +325,7 @@ static void batches_far_over_the_capacity_arrive_in_order(void **state)
 
 static void a_batch_moves_what_fits_and_no_more(void **state)
 {
-	kc_chan_t *ch = make(KC_BUFFERED, 5);
+	kc_chan_t *ch = kct_chan_make(KC_BUFFERED, 5);
 	uint32_t v[12];
 
 	for (uint32_t i = 0; i < 12; i++)
@@ -382,7 +353,7 @@ static void a_batch_moves_what_fits_and_no_more(void **state)
 static void close_reaches_threads_and_coroutines(void **state)
 {
 	for (int round = 0; round < ROUNDS; round++) {
-		kc_chan_t *ch = make(round % 2 ? KC_BUFFERED : KC_RENDEZVOUS, round % 2);
+		kc_chan_t *ch = kct_chan_make(round % 2 ? KC_BUFFERED : KC_RENDEZVOUS, round % 2);
 		struct member members[CREW];
 		struct kct_call calls[CREW];
 		uint32_t v = CREW;
@@ -395,7 +366,7 @@ static void close_reaches_threads_and_coroutines(void **state)
 			start(&calls[i], (int)i, round % 4 < 2 ? member_send : member_recv,
 			      &members[i]);
 		}
-		wait_for(ch, round % 4 < 2 ? CREW : 0, round % 4 < 2 ? 0 : CREW);
+		kct_chan_wait_for(ch, round % 4 < 2 ? CREW : 0, round % 4 < 2 ? 0 : CREW);
 		kc_chan_close(ch);
 		for (int i = 0; i < CREW; i++) {
 			assert_int_equal(kct_call_join(&calls[i]), 0);

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "kcoro.h"
-#include "libkcoro-client/core/chan-local.h"
 #include "libkcoro-client/sched/sanitize.h"
 #include "tests/lib/kct.h"
+#include "tests/lib/local.h"
 
 #define CREW	   4
 #define COUNT	   (KCI_TSAN ? 1000u : 4000u)
@@ -53,35 +53,6 @@ static int teardown(void **state)
 	return kct_teardown(state) != 0 || r != 0;
 }
 
-static kc_chan_t *make(enum kc_kind kind, size_t capacity)
-{
-	kc_chan_t *ch;
-
-	assert_int_equal(kc_chan_make(&ch, kind, sizeof(uint32_t), capacity), 0);
-	return ch;
-}
-
-struct waiting {
-	kc_chan_t *ch;
-	unsigned senders, receivers;
-};
-
-static bool are_waiting(void *arg)
-{
-	struct waiting *w = arg;
-	unsigned senders, receivers;
-
-	kci_local_waiting(w->ch, &senders, &receivers);
-	return senders == w->senders && receivers == w->receivers;
-}
-
-static void wait_for(kc_chan_t *ch, unsigned senders, unsigned receivers)
-{
-	struct waiting w = { ch, senders, receivers };
-
-	assert_true(kct_wait_until(are_waiting, &w));
-}
-
 /* ---- bounds -------------------------------------------------------------------- */
 
 static void a_random_walk_finds_the_bounds_exact(void **state)
@@ -90,7 +61,7 @@ static void a_random_walk_finds_the_bounds_exact(void **state)
 	uint64_t random = kct_seed();
 
 	for (size_t c = 0; c < ARRAY(capacities); c++) {
-		kc_chan_t *ch = make(KC_BUFFERED, capacities[c]);
+		kc_chan_t *ch = kct_chan_make(KC_BUFFERED, capacities[c]);
 		uint32_t head = 0, tail = 0, v; /* tail..head-1 are queued */
 
 		for (int step = 0; step < 3000; step++) {
@@ -148,7 +119,7 @@ static void who_has_put_one_in_never_finds_it_empty(void **state)
 	} kinds[] = { { KC_BUFFERED, CREW }, { KC_UNLIMITED, 0 } };
 
 	for (size_t k = 0; k < ARRAY(kinds); k++) {
-		kc_chan_t *ch = make(kinds[k].kind, kinds[k].capacity);
+		kc_chan_t *ch = kct_chan_make(kinds[k].kind, kinds[k].capacity);
 		struct kct_call calls[CREW];
 
 		for (int i = 0; i < CREW; i++)
@@ -169,7 +140,7 @@ static long send_nine(void *arg)
 
 static void a_rendezvous_never_has_a_length(void **state)
 {
-	kc_chan_t *ch = make(KC_RENDEZVOUS, 0);
+	kc_chan_t *ch = kct_chan_make(KC_RENDEZVOUS, 0);
 	struct kct_call calls[CREW];
 	uint32_t v = 0;
 
@@ -177,7 +148,7 @@ static void a_rendezvous_never_has_a_length(void **state)
 	assert_int_equal(kc_chan_try_recv(ch, &v), KC_EAGAIN);
 	for (int i = 0; i < CREW; i++)
 		kct_call_start(&calls[i], send_nine, ch);
-	wait_for(ch, CREW, 0);
+	kct_chan_wait_for(ch, CREW, 0);
 	assert_int_equal(kc_chan_len(ch), 0);
 	assert_int_equal(kc_chan_try_send(ch, &v), KC_EAGAIN);
 	for (int i = 0; i < CREW; i++) {
@@ -207,7 +178,7 @@ static void unlimited_ends_at_its_bytes_and_goes_on_after(void **state)
 	assert_int_equal(kc_chan_try_send(ch, &v), KC_EAGAIN);
 	assert_int_equal(kc_chan_send(ch, &v, KCT_SHORT_MS), KC_ETIME);
 	kct_call_start(&call, send_nine, ch);
-	wait_for(ch, 1, 0);
+	kct_chan_wait_for(ch, 1, 0);
 	assert_int_equal(kc_chan_recv(ch, &v, 0), 0);
 	assert_int_equal(kct_call_join(&call), 0);
 	assert_int_equal(kc_chan_len(ch), 1000);
@@ -224,7 +195,7 @@ static void a_timeout_is_never_early_and_leaves_no_trace(void **state)
 	} kinds[] = { { KC_RENDEZVOUS, 0 }, { KC_BUFFERED, 2 } };
 
 	for (size_t k = 0; k < ARRAY(kinds); k++) {
-		kc_chan_t *ch = make(kinds[k].kind, kinds[k].capacity);
+		kc_chan_t *ch = kct_chan_make(kinds[k].kind, kinds[k].capacity);
 		uint32_t v = 77;
 		uint64_t before = kc_sched_now();
 
@@ -237,7 +208,7 @@ static void a_timeout_is_never_early_and_leaves_no_trace(void **state)
 		v = 99;
 		assert_int_equal(kc_chan_send(ch, &v, KCT_SHORT_MS), KC_ETIME);
 		assert_true(kc_sched_now() - before >= KCT_SHORT_MS * NS_PER_MS);
-		wait_for(ch, 0, 0);
+		kct_chan_wait_for(ch, 0, 0);
 		for (uint32_t i = 0; i < kinds[k].capacity; i++) {
 			assert_int_equal(kc_chan_recv(ch, &v, KCT_SHORT_MS), 0);
 			assert_int_equal(v, i);
@@ -292,7 +263,7 @@ static void two_who_both_give_up_often_still_meet(void **state)
 	uint64_t seed = kct_seed();
 
 	for (size_t capacity = 0; capacity < 3; capacity++) {
-		kc_chan_t *ch = make(capacity ? KC_BUFFERED : KC_RENDEZVOUS, capacity);
+		kc_chan_t *ch = kct_chan_make(capacity ? KC_BUFFERED : KC_RENDEZVOUS, capacity);
 		struct timed tx = { .ch = ch, .seed = kct_random(&seed) };
 		struct timed rx = { .ch = ch, .seed = kct_random(&seed) };
 		struct kct_call calls[2];
@@ -346,7 +317,7 @@ static void each_value_comes_as_often_as_it_was_sent(void **state)
 	};
 
 	for (size_t k = 0; k < ARRAY(kinds); k++) {
-		struct tally t = { .ch = make(kinds[k].kind, kinds[k].capacity) };
+		struct tally t = { .ch = kct_chan_make(kinds[k].kind, kinds[k].capacity) };
 		struct kct_call tx[CREW], rx[CREW];
 		uint32_t v;
 
@@ -446,7 +417,7 @@ static void what_is_left_goes_to_the_hook_once(void **state)
 static void one_shot_after_another(void **state)
 {
 	for (int round = 0; round < 300; round++) {
-		kc_chan_t *ch = round % 2 ? make(KC_BUFFERED, 1) : make(KC_RENDEZVOUS, 0);
+		kc_chan_t *ch = kct_chan_make(round % 2 ? KC_BUFFERED : KC_RENDEZVOUS, round % 2);
 		struct kct_call call;
 		uint32_t v = 0;
 

@@ -10,40 +10,7 @@
 
 #include "kcoro.h"
 #include "tests/lib/kct.h"
-
-/* One per run of a network: 1, 2 and 4 workers, and any order drawn from a seed. */
-static const unsigned workers[] = { 1, 2, 4, 0 };
-#define RUNS (sizeof(workers) / sizeof(workers[0]))
-
-static kc_sched_t *make(unsigned n)
-{
-	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-	kc_sched_t *s;
-
-	o.workers = n;
-	if (n == 0) {
-		o.flags = KC_SCHED_DETERMINISTIC;
-		o.seed = kct_seed();
-	}
-	assert_int_equal(kc_sched_create(&s, &o), 0);
-	return s;
-}
-
-/* Run main(arg) on s until everything it started has ended, too. */
-static long run(kc_sched_t *s, bool deterministic, kc_coro_fn fn, void *arg)
-{
-	kc_coro_t *co;
-	long result;
-
-	assert_int_equal(kc_spawn(&co, s, fn, arg), 0);
-	if (deterministic)
-		assert_int_equal(kc_sched_run(s), 0);
-	assert_int_equal(kc_join(co, &result, KCT_PATIENCE_MS), 0);
-	if (!deterministic)
-		assert_int_equal(kc_sched_drain(s, KCT_PATIENCE_MS), 0);
-	assert_int_equal(kc_sched_destroy(s), 0);
-	return result;
-}
+#include "tests/lib/local.h"
 
 /* ---- a sieve ----------------------------------------------------------------- */
 
@@ -110,7 +77,7 @@ static void sieve(unsigned n_workers, enum kc_kind kind, size_t capacity)
 
 	for (unsigned i = 0; i <= PRIMES; i++)
 		assert_int_equal(kc_chan_make(&s.ch[i], kind, sizeof(unsigned), capacity), 0);
-	assert_int_equal(run(make(n_workers), n_workers == 0, sieve_main, &s), 0);
+	assert_int_equal(kct_sched_main(n_workers, sieve_main, &s), 0);
 	for (unsigned n = 2; found < PRIMES; n++) {
 		bool prime = true;
 
@@ -126,14 +93,14 @@ static void sieve(unsigned n_workers, enum kc_kind kind, size_t capacity)
 
 static void a_sieve_of_rendezvous_finds_the_primes(void **state)
 {
-	for (size_t i = 0; i < RUNS; i++)
-		sieve(workers[i], KC_RENDEZVOUS, 0);
+	for (size_t i = 0; i < KCT_RUNS; i++)
+		sieve(kct_workers[i], KC_RENDEZVOUS, 0);
 }
 
 static void a_sieve_of_buffers_finds_the_same(void **state)
 {
-	for (size_t i = 0; i < RUNS; i++)
-		sieve(workers[i], KC_BUFFERED, 1 + 6 * i);
+	for (size_t i = 0; i < KCT_RUNS; i++)
+		sieve(kct_workers[i], KC_BUFFERED, 1 + 6 * i);
 }
 
 /* ---- queues --------------------------------------------------------------------- */
@@ -196,7 +163,7 @@ static void elements_come_in_order_to_a_line_of_receivers(void **state)
 		size_t capacity;
 	} kinds[] = { { KC_RENDEZVOUS, 0 }, { KC_BUFFERED, 10 }, { KC_UNLIMITED, 0 } };
 
-	for (size_t w = 0; w < RUNS; w++) {
+	for (size_t w = 0; w < KCT_RUNS; w++) {
 		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
 			struct line line;
 
@@ -206,8 +173,7 @@ static void elements_come_in_order_to_a_line_of_receivers(void **state)
 			for (int i = 0; i <= LINE; i++)
 				assert_int_equal(kc_chan_make(&line.turn[i], KC_RENDEZVOUS, 1, 0),
 						 0);
-			assert_int_equal(run(make(workers[w]), workers[w] == 0, line_main, &line),
-					 0);
+			assert_int_equal(kct_sched_main(kct_workers[w], line_main, &line), 0);
 			for (int i = 0; i <= LINE; i++)
 				kc_chan_destroy(line.turn[i]);
 			kc_chan_destroy(line.ch);
@@ -238,11 +204,11 @@ static long fill_then_empty(void *arg)
 
 static void a_buffer_serves_one_who_is_alone(void **state)
 {
-	for (size_t w = 0; w < RUNS; w++) {
+	for (size_t w = 0; w < KCT_RUNS; w++) {
 		kc_chan_t *ch;
 
 		assert_int_equal(kc_chan_make(&ch, KC_BUFFERED, sizeof(int), 10), 0);
-		assert_int_equal(run(make(workers[w]), workers[w] == 0, fill_then_empty, ch), 0);
+		assert_int_equal(kct_sched_main(kct_workers[w], fill_then_empty, ch), 0);
 		kc_chan_destroy(ch);
 	}
 }
@@ -277,22 +243,14 @@ static long chain_link(void *arg)
 
 static void a_number_comes_back_through_a_long_chain(void **state)
 {
-	for (size_t w = 0; w < RUNS; w++) {
-		kc_sched_t *s = make(workers[w]);
+	for (size_t w = 0; w < KCT_RUNS; w++) {
 		struct chain first = { NULL, 1000 };
-		kc_coro_t *co;
 		unsigned v;
 
 		assert_int_equal(kc_chan_make(&first.from, KC_BUFFERED, sizeof(v), 1), 0);
-		assert_int_equal(kc_spawn(&co, s, chain_link, &first), 0);
-		if (workers[w] == 0)
-			assert_int_equal(kc_sched_run(s), 0);
-		assert_int_equal(kc_join(co, NULL, KCT_PATIENCE_MS), 0);
+		assert_int_equal(kct_sched_main(kct_workers[w], chain_link, &first), 0);
 		assert_int_equal(kc_chan_recv(first.from, &v, 0), 0);
 		assert_int_equal(v, first.left + 1);
-		if (workers[w] != 0)
-			assert_int_equal(kc_sched_drain(s, KCT_PATIENCE_MS), 0);
-		assert_int_equal(kc_sched_destroy(s), 0);
 		kc_chan_destroy(first.from);
 	}
 }
@@ -394,12 +352,12 @@ static void crowd(enum kc_kind kind, size_t capacity, unsigned batch, bool impat
 
 	for (uint64_t who = 0; who < HANDS; who++)
 		want += EACH * (who << 16) + (uint64_t)EACH * (EACH - 1) / 2;
-	for (size_t w = 0; w < RUNS; w++) {
+	for (size_t w = 0; w < KCT_RUNS; w++) {
 		struct crowd c = { .batch = batch, .impatient = impatient };
 		struct kc_chan_snapshot snap;
 
 		assert_int_equal(kc_chan_make(&c.ch, kind, sizeof(uint32_t), capacity), 0);
-		assert_int_equal(run(make(workers[w]), workers[w] == 0, crowd_main, &c), 0);
+		assert_int_equal(kct_sched_main(kct_workers[w], crowd_main, &c), 0);
 		assert_true(atomic_load(&c.count) == (uint64_t)HANDS * EACH);
 		assert_true(atomic_load(&c.sum) == want);
 		assert_int_equal(kc_chan_snapshot(c.ch, &snap), 0);

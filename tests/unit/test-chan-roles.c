@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "kcoro.h"
-#include "libkcoro-client/core/chan-local.h"
 #include "tests/lib/kct.h"
+#include "tests/lib/local.h"
 
 /* The forms of one operation. The first WAITING of them wait as long as it takes. */
 enum form { PLAIN, TOKEN, LONG, BATCH, TIMED, ONCE, TRY, FORMS };
@@ -29,22 +29,6 @@ static const struct {
 
 static const unsigned workers[] = { 1, 2, 4 };
 #define RUNS (sizeof(workers) / sizeof(workers[0]))
-
-static kc_sched_t *make(unsigned n)
-{
-	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-	kc_sched_t *s;
-
-	o.workers = n;
-	assert_int_equal(kc_sched_create(&s, &o), 0);
-	return s;
-}
-
-static void unmake(kc_sched_t *s)
-{
-	assert_int_equal(kc_sched_drain(s, KCT_PATIENCE_MS), 0);
-	assert_int_equal(kc_sched_destroy(s), 0);
-}
 
 static kc_chan_t *channel(size_t kind)
 {
@@ -148,27 +132,6 @@ static long at_once(kc_sched_t *s, kc_coro_fn fn, kc_chan_t *ch, enum form form)
 	return outcome(&a);
 }
 
-struct waiting {
-	kc_chan_t *ch;
-	unsigned senders, receivers;
-};
-
-static bool are_waiting(void *arg)
-{
-	struct waiting *w = arg;
-	unsigned senders, receivers;
-
-	kci_local_waiting(w->ch, &senders, &receivers);
-	return senders == w->senders && receivers == w->receivers;
-}
-
-static void wait_for(kc_chan_t *ch, unsigned senders, unsigned receivers)
-{
-	struct waiting w = { ch, senders, receivers };
-
-	assert_true(kct_wait_until(are_waiting, &w));
-}
-
 /* 0, 1, 2, as far as the kind keeps them. */
 static void fill(kc_chan_t *ch, size_t kind)
 {
@@ -182,7 +145,7 @@ static void fill(kc_chan_t *ch, size_t kind)
 static void every_form_is_refused_once_closed(void **state)
 {
 	for (size_t w = 0; w < RUNS; w++) {
-		kc_sched_t *s = make(workers[w]);
+		kc_sched_t *s = kct_sched_make(workers[w]);
 
 		for (size_t k = 0; k < KINDS; k++) {
 			kc_chan_t *ch = channel(k);
@@ -196,13 +159,13 @@ static void every_form_is_refused_once_closed(void **state)
 			assert_int_equal(kc_chan_len(ch), 0);
 			kc_chan_destroy(ch);
 		}
-		unmake(s);
+		kct_sched_unmake(s);
 	}
 }
 
 static void every_form_drains_before_it_is_refused(void **state)
 {
-	kc_sched_t *s = make(2);
+	kc_sched_t *s = kct_sched_make(2);
 
 	for (size_t k = 0; k < KINDS; k++) {
 		for (enum form f = 0; f < FORMS; f++) {
@@ -225,13 +188,13 @@ static void every_form_drains_before_it_is_refused(void **state)
 			kc_chan_destroy(ch);
 		}
 	}
-	unmake(s);
+	kct_sched_unmake(s);
 }
 
 static void close_ends_every_form_that_waits(void **state)
 {
 	for (size_t w = 0; w < RUNS; w++) {
-		kc_sched_t *s = make(workers[w]);
+		kc_sched_t *s = kct_sched_make(workers[w]);
 
 		for (size_t k = 0; k < KINDS; k++) {
 			bool senders =
@@ -242,7 +205,7 @@ static void close_ends_every_form_that_waits(void **state)
 
 			for (enum form f = 0; f < WAITING; f++)
 				act(&a[f], s, actor_recv, ch, f);
-			wait_for(ch, 0, WAITING);
+			kct_chan_wait_for(ch, 0, WAITING);
 			kc_chan_close(ch);
 			for (enum form f = 0; f < WAITING; f++) {
 				assert_int_equal(outcome(&a[f]), KC_EPIPE);
@@ -256,7 +219,7 @@ static void close_ends_every_form_that_waits(void **state)
 			fill(ch, k);
 			for (enum form f = 0; f < WAITING; f++)
 				act(&a[f], s, actor_send, ch, f);
-			wait_for(ch, WAITING, 0);
+			kct_chan_wait_for(ch, WAITING, 0);
 			kc_chan_close(ch);
 			for (enum form f = 0; f < WAITING; f++)
 				assert_int_equal(outcome(&a[f]), KC_EPIPE);
@@ -268,7 +231,7 @@ static void close_ends_every_form_that_waits(void **state)
 			assert_int_equal(kc_chan_recv(ch, &v, 0), KC_EPIPE);
 			kc_chan_destroy(ch);
 		}
-		unmake(s);
+		kct_sched_unmake(s);
 	}
 }
 
@@ -308,17 +271,17 @@ static void one_close_is_heard_by_all(void **state)
 	static struct actor a[AUDIENCE];
 
 	for (size_t w = 0; w < RUNS; w++) {
-		kc_sched_t *s = make(workers[w]);
+		kc_sched_t *s = kct_sched_make(workers[w]);
 		kc_chan_t *ch = channel(0);
 
 		for (int i = 0; i < AUDIENCE; i++)
 			act(&a[i], s, actor_recv, ch, (enum form)(i % WAITING));
-		wait_for(ch, 0, AUDIENCE);
+		kct_chan_wait_for(ch, 0, AUDIENCE);
 		assert_int_equal(kc_chan_close(ch), 0);
 		for (int i = 0; i < AUDIENCE; i++)
 			assert_int_equal(outcome(&a[i]), KC_EPIPE);
 		kc_chan_destroy(ch);
-		unmake(s);
+		kct_sched_unmake(s);
 	}
 }
 
@@ -367,7 +330,7 @@ static void who_closes_in_the_rush_loses_nothing(void **state)
 	const enum kc_kind in[] = { KC_RENDEZVOUS, KC_BUFFERED, KC_UNLIMITED };
 
 	for (int round = 0; round < 45; round++) {
-		kc_sched_t *s = make(workers[round % RUNS]);
+		kc_sched_t *s = kct_sched_make(workers[round % RUNS]);
 		kc_coro_t *tx[4], *rx[4], *closers[3];
 		struct kc_chan_options o = KC_CHAN_OPTIONS_INIT;
 		struct rush r = { .ch = NULL };
@@ -398,7 +361,7 @@ static void who_closes_in_the_rush_loses_nothing(void **state)
 		/* drained to the last one that was accepted */
 		assert_int_equal(atomic_load(&r.sent), atomic_load(&r.received));
 		kc_chan_destroy(r.ch);
-		unmake(s);
+		kct_sched_unmake(s);
 	}
 }
 
@@ -458,14 +421,14 @@ static void what_makes_no_sense_neither_waits_nor_changes_anything(void **state)
 	assert_int_equal(kc_chan_send_msg(chans[1], "one", 3, 0), 0);
 	assert_int_equal(kc_chan_send(chans[3], &v, 0), 0);
 	for (size_t w = 0; w < RUNS; w++) {
-		kc_sched_t *s = make(workers[w]);
+		kc_sched_t *s = kct_sched_make(workers[w]);
 		kc_coro_t *co;
 		long r;
 
 		assert_int_equal(kc_spawn(&co, s, misuse, chans), 0);
 		assert_int_equal(kc_join(co, &r, KCT_PATIENCE_MS), 0);
 		assert_int_equal(r, 0);
-		unmake(s);
+		kct_sched_unmake(s);
 	}
 	assert_int_equal(kc_chan_len(chans[1]), 1);
 	assert_int_equal(kc_chan_len(chans[2]), 0);

@@ -11,40 +11,7 @@
 
 #include "kcoro.h"
 #include "tests/lib/kct.h"
-
-/* One per run of a network: 1, 2 and 4 workers, and any order drawn from a seed. */
-static const unsigned workers[] = { 1, 2, 4, 0 };
-#define RUNS (sizeof(workers) / sizeof(workers[0]))
-
-static kc_sched_t *make(unsigned n)
-{
-	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-	kc_sched_t *s;
-
-	o.workers = n;
-	if (n == 0) {
-		o.flags = KC_SCHED_DETERMINISTIC;
-		o.seed = kct_seed();
-	}
-	assert_int_equal(kc_sched_create(&s, &o), 0);
-	return s;
-}
-
-/* Run main(arg) on s until everything it started has ended, too. */
-static long run(kc_sched_t *s, bool deterministic, kc_coro_fn fn, void *arg)
-{
-	kc_coro_t *co;
-	long result;
-
-	assert_int_equal(kc_spawn(&co, s, fn, arg), 0);
-	if (deterministic)
-		assert_int_equal(kc_sched_run(s), 0);
-	assert_int_equal(kc_join(co, &result, KCT_PATIENCE_MS), 0);
-	if (!deterministic)
-		assert_int_equal(kc_sched_drain(s, KCT_PATIENCE_MS), 0);
-	assert_int_equal(kc_sched_destroy(s), 0);
-	return result;
-}
+#include "tests/lib/local.h"
 
 /* ---- power series ------------------------------------------------------------ */
 
@@ -494,12 +461,12 @@ static long series_main(void *arg)
 
 static void series(struct stream *(*build)(struct net *net), const struct ratio *want)
 {
-	for (size_t w = 0; w < RUNS; w++) {
+	for (size_t w = 0; w < KCT_RUNS; w++) {
 		struct sum sum = { .build = build };
 		struct net *net = sum.net = calloc(1, sizeof(*sum.net));
 
 		assert_non_null(net);
-		assert_int_equal(run(make(workers[w]), workers[w] == 0, series_main, &sum), 0);
+		assert_int_equal(kct_sched_main(kct_workers[w], series_main, &sum), 0);
 		assert_int_equal(atomic_load(&net->broken), 0);
 		for (int i = 0; i < TERMS; i++)
 			if (sum.got[i].num != want[i].num || sum.got[i].den != want[i].den)

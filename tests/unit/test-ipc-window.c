@@ -9,36 +9,37 @@
 
 #define ATTACH 7u
 
-struct opening {
-	kc_ipc_conn_t *conn;
+/* A handle with a window, and its cursor as the daemon sees it. */
+struct scene {
+	struct peer peer;
 	kc_chan_t *ch;
+	struct kcp_cursor *cursor;
 };
 
 static long open_main(void *arg)
 {
-	struct opening *o = arg;
+	struct scene *s = arg;
 	struct kc_ipc_open_options options = KC_IPC_OPEN_OPTIONS_INIT;
 
 	options.roles = KC_SENDER;
 	options.window = 16;
-	return kc_ipc_chan_open(o->conn, "jobs", &options, &o->ch);
+	return kc_ipc_chan_open(s->peer.conn, "jobs", &options, &s->ch);
 }
 
-/* A handle with a window, and its cursor as the daemon sees it. */
-static struct kcp_cursor *attach(struct peer *p, kc_chan_t **ret)
+static void scene_begin(struct scene *s)
 {
-	struct opening o = { .conn = peer_client(p) };
+	struct peer *p = &s->peer;
 	struct kct_call call;
 	int fd = memfd_create("kcoro-test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	struct kcp_cursor *cursor;
 
+	peer_client(p);
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, KCP_PAGE_SIZE), 0);
 	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
-	cursor = mmap(NULL, KCP_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	assert_true(cursor != MAP_FAILED);
+	s->cursor = mmap(NULL, KCP_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(s->cursor != MAP_FAILED);
 
-	kct_call_start(&call, open_main, &o);
+	kct_call_start(&call, open_main, s);
 	peer_get(p, KCP_CHAN_OPEN);
 	peer_opened(p, ATTACH, sizeof(uint64_t));
 	peer_get(p, KCP_CHAN_MAP);
@@ -49,8 +50,12 @@ static struct kcp_cursor *attach(struct peer *p, kc_chan_t **ret)
 	kcp_put_u32(&p->out, KCP_T_OFFSET, 0);
 	peer_end(p);
 	assert_int_equal(kct_call_join(&call), 0);
-	*ret = o.ch;
-	return cursor;
+}
+
+static void scene_end(struct scene *s)
+{
+	peer_finish(&s->peer, s->ch);
+	munmap(s->cursor, KCP_PAGE_SIZE);
 }
 
 static long send_main(void *ch)
@@ -69,67 +74,58 @@ static void answer(struct peer *p, uint32_t count)
 
 static void what_is_covered_is_not_awaited(void **state)
 {
-	struct peer p;
-	kc_chan_t *ch;
-	struct kcp_cursor *cursor;
+	struct scene s;
 
-	cursor = attach(&p, &ch);
-	atomic_store(&cursor->granted, 6);
-	assert_int_equal(send_main(ch), 3);
-	assert_int_equal(send_main(ch), 3);
-	peer_get(&p, KCP_SEND);
-	peer_get(&p, KCP_SEND);
-	atomic_store(&cursor->accepted, p.header.id);
-	peer_finish(&p, ch);
-	munmap(cursor, KCP_PAGE_SIZE);
+	scene_begin(&s);
+	atomic_store(&s.cursor->granted, 6);
+	assert_int_equal(send_main(s.ch), 3);
+	assert_int_equal(send_main(s.ch), 3);
+	peer_get(&s.peer, KCP_SEND);
+	peer_get(&s.peer, KCP_SEND);
+	atomic_store(&s.cursor->accepted, s.peer.header.id);
+	scene_end(&s);
 }
 
 /* The daemon read the SEND while it had promised nothing, took one of three, and has promised
  * more since: GRANTED is as if nothing had happened. */
 static void what_was_refused_is_awaited(void **state)
 {
-	struct peer p;
-	kc_chan_t *ch;
-	struct kcp_cursor *cursor;
+	struct scene s;
 	struct kct_call call;
 
-	cursor = attach(&p, &ch);
-	atomic_store(&cursor->granted, 6);
-	atomic_store(&cursor->refused, UINT64_MAX);
-	kct_call_start(&call, send_main, ch);
-	peer_get(&p, KCP_SEND);
-	answer(&p, 1);
+	scene_begin(&s);
+	atomic_store(&s.cursor->granted, 6);
+	atomic_store(&s.cursor->refused, UINT64_MAX);
+	kct_call_start(&call, send_main, s.ch);
+	peer_get(&s.peer, KCP_SEND);
+	answer(&s.peer, 1);
 	assert_int_equal(kct_call_join(&call), 1);
 	/* What was refused has used up no promise. */
-	atomic_store(&cursor->refused, p.header.id);
-	assert_int_equal(send_main(ch), 3);
-	assert_int_equal(send_main(ch), 3);
-	peer_get(&p, KCP_SEND);
-	peer_get(&p, KCP_SEND);
-	atomic_store(&cursor->accepted, p.header.id);
-	peer_finish(&p, ch);
-	munmap(cursor, KCP_PAGE_SIZE);
+	atomic_store(&s.cursor->refused, s.peer.header.id);
+	assert_int_equal(send_main(s.ch), 3);
+	assert_int_equal(send_main(s.ch), 3);
+	peer_get(&s.peer, KCP_SEND);
+	peer_get(&s.peer, KCP_SEND);
+	atomic_store(&s.cursor->accepted, s.peer.header.id);
+	scene_end(&s);
 }
 
 static void what_is_not_covered_any_more_is_awaited(void **state)
 {
-	struct peer p;
-	kc_chan_t *ch;
-	struct kcp_cursor *cursor;
+	struct scene s;
 	struct kct_call call;
 
-	cursor = attach(&p, &ch);
-	atomic_store(&cursor->granted, 2);
+	scene_begin(&s);
+	atomic_store(&s.cursor->granted, 2);
 	/* as much of it as is promised */
-	assert_int_equal(send_main(ch), 2);
-	peer_get(&p, KCP_SEND);
-	atomic_store(&cursor->accepted, p.header.id);
-	kct_call_start(&call, send_main, ch);
-	peer_get(&p, KCP_SEND);
-	answer(&p, 3);
+	assert_int_equal(send_main(s.ch), 2);
+	peer_get(&s.peer, KCP_SEND);
+	atomic_store(&s.cursor->accepted, s.peer.header.id);
+	kct_call_start(&call, send_main, s.ch);
+	peer_get(&s.peer, KCP_SEND);
+	answer(&s.peer, 3);
 	assert_int_equal(kct_call_join(&call), 3);
-	peer_finish(&p, ch);
-	munmap(cursor, KCP_PAGE_SIZE);
+	scene_end(&s);
 }
 
 int main(void)

@@ -6,30 +6,8 @@
 #include <string.h>
 
 #include "kcoro.h"
-#include "libkcoro-client/core/chan-local.h"
 #include "tests/lib/kct.h"
-
-struct waiting {
-	kc_chan_t *ch;
-	unsigned senders;
-	unsigned receivers;
-};
-
-static bool are_waiting(void *arg)
-{
-	struct waiting *w = arg;
-	unsigned senders, receivers;
-
-	kci_local_waiting(w->ch, &senders, &receivers);
-	return senders >= w->senders && receivers >= w->receivers;
-}
-
-static void wait_for(kc_chan_t *ch, unsigned senders, unsigned receivers)
-{
-	struct waiting w = { ch, senders, receivers };
-
-	assert_true(kct_wait_until(are_waiting, &w));
-}
+#include "tests/lib/local.h"
 
 static kc_chan_t *make(enum kc_kind kind, size_t capacity)
 {
@@ -63,7 +41,7 @@ static void destroy_ends_the_calls_that_wait(void **state)
 
 	for (int i = 0; i < 3; i++)
 		kct_call_start(&calls[i], recv_main, ch);
-	wait_for(ch, 0, 3);
+	kct_chan_wait_for(ch, 0, 3);
 	kc_chan_destroy(ch);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(kct_call_join(&calls[i]), KC_EPIPE);
@@ -72,7 +50,7 @@ static void destroy_ends_the_calls_that_wait(void **state)
 	assert_int_equal(kc_chan_send(ch, &v, -1), 0);
 	for (int i = 0; i < 3; i++)
 		kct_call_start(&calls[i], send_main, ch);
-	wait_for(ch, 3, 0);
+	kct_chan_wait_for(ch, 3, 0);
 	kc_chan_destroy(ch);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(kct_call_join(&calls[i]), KC_EPIPE);
@@ -87,7 +65,7 @@ static void destroy_frees_only_what_nobody_uses(void **state)
 
 		for (int i = 0; i < 4; i++)
 			kct_call_start(&calls[i], recv_main, ch);
-		wait_for(ch, 0, 4);
+		kct_chan_wait_for(ch, 0, 4);
 		kc_chan_destroy(ch);
 		for (int i = 0; i < 4; i++)
 			assert_int_equal(kct_call_join(&calls[i]), KC_EPIPE);
@@ -311,7 +289,7 @@ static void a_waiting_sender_is_told_of_no_memory(void **state)
 	assert_int_equal(kc_chan_make_ex(&ch, &o), 0);
 	assert_int_equal(kc_chan_send_msg(ch, "x", 1, -1), 0);
 	kct_call_start(&call, send_large, ch);
-	wait_for(ch, 1, 0);
+	kct_chan_wait_for(ch, 1, 0);
 	kct_alloc_fail_from(1);
 	assert_int_equal(kc_chan_recv_msg(ch, buf, sizeof(buf), &len, 0), 0);
 	assert_int_equal(kct_alloc_fail_end(), 1);

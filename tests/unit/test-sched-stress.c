@@ -9,34 +9,11 @@
 #include "libkcoro-client/port/kcoro_port.h"
 #include "libkcoro-client/sched/sanitize.h"
 #include "tests/lib/kct.h"
+#include "tests/lib/local.h"
 
 /* ThreadSanitizer stands only so many coroutines at a time, and slows everything down. */
 #define MANY   (KCI_TSAN ? 3000u : KCI_ASAN ? 20000u : 100000u)
 #define STORMS (KCI_TSAN ? 3000u : 20000u)
-
-static kc_sched_t *make(unsigned workers)
-{
-	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-	kc_sched_t *s;
-
-	o.workers = workers;
-	assert_int_equal(kc_sched_create(&s, &o), 0);
-	return s;
-}
-
-static void unmake(kc_sched_t *s)
-{
-	assert_int_equal(kc_sched_drain(s, KCT_PATIENCE_MS), 0);
-	assert_int_equal(kc_sched_destroy(s), 0);
-}
-
-static struct kc_sched_stats stats(kc_sched_t *s)
-{
-	struct kc_sched_stats st = { .size = sizeof(st) };
-
-	assert_int_equal(kc_sched_stats(s, &st), 0);
-	return st;
-}
 
 /* ---- storms ----------------------------------------------------------------- */
 
@@ -112,7 +89,7 @@ static long unparker(void *arg)
 
 static void storm(unsigned workers, bool thread_unparks)
 {
-	kc_sched_t *sched = make(workers);
+	kc_sched_t *sched = kct_sched_make(workers);
 	struct swap swaps[SWAPS];
 	kc_coro_t *parkers[SWAPS], *unparkers[SWAPS];
 	struct kct_call threads[SWAPS];
@@ -138,8 +115,8 @@ static void storm(unsigned workers, bool thread_unparks)
 			assert_int_equal(kc_join(unparkers[i], NULL, KCT_PATIENCE_MS), 0);
 		assert_int_equal(completed, atomic_load(&swaps[i].unparked));
 	}
-	assert_int_equal(stats(sched).timers, 0);
-	unmake(sched);
+	assert_int_equal(kct_sched_stats(sched).timers, 0);
+	kct_sched_unmake(sched);
 }
 
 static void no_wake_up_is_lost_among_coroutines(void **state)
@@ -187,7 +164,7 @@ static long receiver(void *arg)
 static void traffic(enum kc_kind kind, size_t capacity, unsigned workers)
 {
 	struct traffic t = { .n = STORMS / 4 };
-	kc_sched_t *s = make(workers);
+	kc_sched_t *s = kct_sched_make(workers);
 	struct kct_call threads[2];
 	kc_coro_t *tx[3], *rx[3];
 	uint64_t each = (uint64_t)t.n * (t.n + 1) / 2;
@@ -216,7 +193,7 @@ static void traffic(enum kc_kind kind, size_t capacity, unsigned workers)
 	assert_int_equal(kct_call_join(&threads[1]), 0);
 	assert_true(atomic_load(&t.sum) == 4 * each);
 	kc_chan_destroy(t.ch);
-	unmake(s);
+	kct_sched_unmake(s);
 }
 
 static void threads_and_coroutines_share_channels(void **state)
@@ -238,7 +215,7 @@ static long until_closed(void *arg)
 
 static void very_many_park_at_a_time(void **state)
 {
-	kc_sched_t *s = make(2);
+	kc_sched_t *s = kct_sched_make(2);
 	kc_coro_t **co = calloc(MANY, sizeof(*co));
 	kc_chan_t *ch;
 
@@ -254,10 +231,11 @@ static void very_many_park_at_a_time(void **state)
 		assert_int_equal(r, 0);
 	}
 	/* the burst is over: what is kept is what was asked for */
-	assert_true(stats(s).stacks_used + stats(s).stacks_warm <= 2 * KC_STACKS_WARM);
+	assert_true(kct_sched_stats(s).stacks_used + kct_sched_stats(s).stacks_warm <=
+		    2 * KC_STACKS_WARM);
 	free(co);
 	kc_chan_destroy(ch);
-	unmake(s);
+	kct_sched_unmake(s);
 }
 
 static long nothing(void *arg)
@@ -285,18 +263,18 @@ static long spawn_many(void *arg)
 static void a_million_are_spawned_without_growth(void **state)
 {
 	for (unsigned workers = 1; workers <= 2; workers++) {
-		kc_sched_t *s = make(workers);
+		kc_sched_t *s = kct_sched_make(workers);
 		kc_coro_t *co;
 		long r;
 
 		assert_int_equal(kc_spawn(&co, s, spawn_many, NULL), 0);
 		assert_int_equal(kc_join(co, &r, -1), 0);
 		assert_int_equal(r, 0);
-		assert_int_equal(stats(s).spawned, (uint64_t)(MANY / 100) * 1000 + 1);
-		assert_int_equal(stats(s).ended, stats(s).spawned);
+		assert_int_equal(kct_sched_stats(s).spawned, (uint64_t)(MANY / 100) * 1000 + 1);
+		assert_int_equal(kct_sched_stats(s).ended, kct_sched_stats(s).spawned);
 		/* never more than a batch in use at one time, plus what the workers keep */
-		assert_true(stats(s).stacks <= 1001 + 2 * KC_STACKS_WARM);
-		unmake(s);
+		assert_true(kct_sched_stats(s).stacks <= 1001 + 2 * KC_STACKS_WARM);
+		kct_sched_unmake(s);
 	}
 }
 
@@ -332,7 +310,7 @@ static void deadlines_come_in_any_number_and_order(void **state)
 	uint64_t random = kct_seed();
 
 	for (unsigned workers = 1; workers <= 2; workers++) {
-		kc_sched_t *s = make(workers);
+		kc_sched_t *s = kct_sched_make(workers);
 		unsigned cancelled = 0;
 		kc_cancel_t *token;
 
@@ -362,9 +340,9 @@ static void deadlines_come_in_any_number_and_order(void **state)
 			assert_int_equal(r, 1);
 		}
 		assert_true(cancelled > 0);
-		assert_int_equal(stats(s).timers, 0);
+		assert_int_equal(kct_sched_stats(s).timers, 0);
 		kc_cancel_destroy(token);
-		unmake(s);
+		kct_sched_unmake(s);
 	}
 }
 
@@ -379,7 +357,7 @@ static long yield_some(void *arg)
 
 static void a_pool_at_rest_does_not_wake(void **state)
 {
-	kc_sched_t *s = make(3);
+	kc_sched_t *s = kct_sched_make(3);
 	uint64_t deadline = kci_deadline_from_ms(KCT_PATIENCE_MS);
 	struct kc_sched_stats before, after;
 	struct kci_waiter w;
@@ -389,19 +367,19 @@ static void a_pool_at_rest_does_not_wake(void **state)
 	assert_int_equal(kc_sched_drain(s, KCT_PATIENCE_MS), 0);
 	/* a watcher may look once more; a wait of this thread is as good as any */
 	do {
-		before = stats(s);
+		before = kct_sched_stats(s);
 		kci_waiter_init(&w);
 		assert_int_equal(kci_waiter_park(&w, kci_deadline_from_ms(100), NULL), KC_ETIME);
-		after = stats(s);
+		after = kct_sched_stats(s);
 	} while ((after.idle != 3 || after.sleeps != before.sleeps) && kci_clock_now() < deadline);
 	before = after;
 	assert_int_equal(before.idle, 3);
 	kci_waiter_init(&w);
 	assert_int_equal(kci_waiter_park(&w, kci_deadline_from_ms(1000), NULL), KC_ETIME);
-	after = stats(s);
+	after = kct_sched_stats(s);
 	assert_int_equal(after.sleeps, before.sleeps);
 	assert_int_equal(after.switches, before.switches);
-	unmake(s);
+	kct_sched_unmake(s);
 }
 
 int main(void)
