@@ -29,7 +29,8 @@
  *
  * Coroutines are not preempted: one that computes for long, or blocks in a call
  * that is not kcoro's, keeps its worker. A woken coroutine runs where its waker ran;
- * idle workers take over what waits there.
+ * idle workers take over what waits there. Coroutines that do little else than get in
+ * one another's way at a channel, on several workers, move together to one of them.
  *
  * A coroutine may go on on another thread after each blocking call. What belongs
  * to a thread is therefore not a coroutine's: errno, thread-local variables,

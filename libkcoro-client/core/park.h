@@ -30,6 +30,11 @@ kc_coro_t *kci_coro_current(void);
 /* Until one of the flags in mask is up. self is the running one. */
 void kci_coro_park(kc_coro_t *self, _Atomic uint32_t *flags, uint32_t mask);
 
+/* The running coroutine and whoever runs on the thread of `who` (a struct kci_bias) are in one
+ * another's way. If that happens again and again, and the two share a scheduler, it goes on there,
+ * behind the other one. Not with a lock held. */
+void kci_coro_crossed(const void *who);
+
 /* Let a parked one go on: once, by who took KCI_PARKED down. */
 void kci_coro_ready(kc_coro_t *coro);
 

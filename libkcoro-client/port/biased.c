@@ -137,8 +137,8 @@ static void taken(struct kci_biased *l)
 		take_away(l, owner);
 	if (!me)
 		me = bias_get();
-	if (l->last != me) {
-		l->last = me;
+	if (atomic_load_explicit(&l->last, memory_order_relaxed) != me) {
+		atomic_store_explicit(&l->last, me, memory_order_relaxed);
 		l->streak = 0;
 	} else if (me && ++l->streak == l->need) {
 		l->streak = 0;

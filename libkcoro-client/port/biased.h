@@ -42,7 +42,7 @@ struct kci_biased {
 	uint32_t streak; /* how often the same thread has taken the word in a row */
 	uint32_t need;	 /* how often it has to before it owns the lock */
 	uint32_t seen;	 /* the owner's number when it got the lock */
-	struct kci_bias *last;
+	_Atomic(struct kci_bias *) last; /* who took the word last; others may look */
 	struct kci_bias *lender; /* gets the lock back at the release */
 };
 

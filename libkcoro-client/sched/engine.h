@@ -10,9 +10,9 @@
  *
  * Where a ready coroutine is:
  *
- *	slot	woken by a coroutine of this worker; entered next, so that partners
- *		take turns on one processor. At most KCI_HANDOFFS times in a row
- *		while others wait in the ring
+ *	slot	woken by a coroutine of this worker, or come over from another one;
+ *		entered next, so that partners take turns on one processor. At most
+ *		KCI_HANDOFFS times in a row while others wait in the ring
  *	ring	the worker's queue, first in first out; other workers steal half of it
  *	global	what came from outside, and what a ring had no room for
  *
@@ -32,6 +32,12 @@
 
 #define KCI_RING	1024u
 #define KCI_HANDOFFS	16u
+/* In one another's way so often between two looks at timers, which is 50 to 200 us: a tenth of the
+ * time or more is lost, and a coroutine moves. */
+#define KCI_CROSSINGS	64u
+/* Those that moved together are left alone for so long, unless more than so many wait there. */
+#define KCI_TOGETHER_NS (4 * KC_NS_PER_MS)
+#define KCI_TOGETHER	32u
 #define KCI_CACHE_MOST	1024u /* free coroutines a worker keeps for itself */
 #define KCI_CACHE_LEAST 32u
 
@@ -73,7 +79,7 @@ struct kc_coro {
 	char name[KC_CORO_NAME_MAX + 1];
 };
 
-enum kci_leaving { KCI_LEAVE_PARK, KCI_LEAVE_YIELD, KCI_LEAVE_END };
+enum kci_leaving { KCI_LEAVE_PARK, KCI_LEAVE_YIELD, KCI_LEAVE_MOVE, KCI_LEAVE_END };
 
 /* Counted by the worker alone, read by anybody. */
 struct kci_counts {
@@ -92,6 +98,7 @@ struct kci_worker {
 	enum kci_leaving why;
 	uint32_t mask;		 /* LEAVE_PARK: what it waits for */
 	_Atomic uint32_t *flags; /* and where */
+	struct kci_worker *to;	 /* LEAVE_MOVE */
 	unsigned budget;	 /* coroutines to enter before the origin has a turn */
 	unsigned span;		 /* what budget begins with */
 	unsigned handoffs;	 /* in a row */
@@ -115,6 +122,9 @@ struct kci_worker {
 	uint64_t watch;		  /* how long to watch the others next, ns */
 	uint64_t housekept;	  /* when it last looked at timers and descriptors */
 	_Atomic uint64_t entered; /* counts.switches when a watcher last looked */
+	unsigned crossings;	  /* since it last looked at timers */
+	_Atomic(const void *) bias;	/* its thread as an owner of locks */
+	_Atomic uint64_t together; /* until when few in its ring are left to it; 0: they are not */
 	uint64_t random;
 	KC_THREAD_T thread;
 	unsigned index;
@@ -221,7 +231,9 @@ void kci_cache_flush(struct kci_worker *w);
 /* The life of a worker's thread. */
 void *kci_worker_main(void *worker);
 /* There is something new in this worker's ring: let an idle worker look. */
-static inline void kci_notify(struct kc_sched *s);
+static inline void kci_notify(struct kci_worker *w);
+/* Put one that has left its own worker into the slot of this one, if there is room. */
+bool kci_worker_give(struct kci_worker *to, struct kc_coro *co);
 /* There is something new in this worker's slot: it will be entered next, but somebody has
  * to see to it that it is not stuck behind a coroutine that does not stop. */
 static inline void kci_notify_slot(struct kc_sched *s);
@@ -266,18 +278,32 @@ void kci_drain_check(struct kc_sched *s);
 
 void kci_wake_one(struct kc_sched *s);
 
-static inline void kci_notify(struct kc_sched *s)
+/* Entries of a ring that others may take, at the moment: those who moved together are left alone
+ * for a while, unless they are many. */
+static inline uint32_t kci_ring_open(const struct kci_worker *w, uint64_t together)
 {
+	uint32_t n = atomic_load_explicit(&w->tail, memory_order_acquire) -
+		     atomic_load_explicit(&w->head, memory_order_relaxed);
+
+	return together && n <= KCI_TOGETHER ? 0 : n;
+}
+
+static inline void kci_notify(struct kci_worker *w)
+{
+	struct kc_sched *s = w->sched;
+
 	if (s->shared && atomic_load_explicit(&s->n_idle, memory_order_relaxed) > 0 &&
-	    atomic_load_explicit(&s->searchers, memory_order_relaxed) == 0)
+	    atomic_load_explicit(&s->searchers, memory_order_relaxed) == 0 &&
+	    kci_ring_open(w, atomic_load_explicit(&w->together, memory_order_relaxed)) > 0)
 		kci_wake_one(s);
 }
 
 static inline void kci_notify_slot(struct kc_sched *s)
 {
 	if (s->shared && atomic_load_explicit(&s->n_idle, memory_order_relaxed) > 0 &&
-	    !atomic_load_explicit(&s->watched, memory_order_relaxed))
-		kci_notify(s);
+	    !atomic_load_explicit(&s->watched, memory_order_relaxed) &&
+	    atomic_load_explicit(&s->searchers, memory_order_relaxed) == 0)
+		kci_wake_one(s);
 }
 
 static inline void kci_count(_Atomic uint64_t *count, uint64_t n)

@@ -27,10 +27,14 @@
  * is more: so a burst wakes workers one after the other, and a pair that takes turns
  * wakes nobody. A searcher that stops searching does so before its last look.
  *
+ * A coroutine that moves to another worker (kci_coro_crossed()) goes into that one's slot, and
+ * rings its bell: either the bell is found rung, or its owner is asleep and is woken.
+ *
  * The keeper is also the one whose sleep ends at the next alarm, and who waits for
  * descriptors. It is woken for work only if nobody else is asleep. While all work,
  * each looks after both between coroutines.
  */
+#include "libkcoro-client/port/biased.h"
 #include "libkcoro-client/sched/engine.h"
 
 /* bell */
@@ -74,7 +78,8 @@ static void bell_wait(struct kci_worker *w, bool keeps, uint64_t deadline)
 		else
 			(void)kci_futex_wait(&w->bell, how, deadline);
 	}
-	atomic_store_explicit(&w->bell, AWAKE, memory_order_seq_cst);
+	/* an exchange: it sees what was given before the bell was rung */
+	(void)atomic_exchange_explicit(&w->bell, AWAKE, memory_order_seq_cst);
 }
 
 /* ---- waking ----------------------------------------------------------------- */
@@ -115,6 +120,18 @@ void kci_notify_outside(struct kc_sched *s)
 		kci_wake_one(s);
 }
 
+bool kci_worker_give(struct kci_worker *to, struct kc_coro *co)
+{
+	struct kc_coro *none = NULL;
+
+	if (!atomic_compare_exchange_strong_explicit(&to->slot, &none, co, memory_order_seq_cst,
+						     memory_order_relaxed))
+		return false;
+	atomic_store_explicit(&to->together, kci_clock_now() + KCI_TOGETHER_NS, memory_order_relaxed);
+	ring(to);
+	return true;
+}
+
 /* It stays among those asleep, and reckons anew. */
 static void ring_keeper(struct kc_sched *s, bool unless_polling)
 {
@@ -148,24 +165,28 @@ void kci_stop(struct kc_sched *s)
 
 /* ---- finding ---------------------------------------------------------------- */
 
-static bool ring_empty(const struct kci_worker *w)
+/* Of a ring, what others may take now. */
+static uint32_t ring_open(const struct kci_worker *w, uint64_t now)
 {
-	return atomic_load_explicit(&w->head, memory_order_relaxed) ==
-	       atomic_load_explicit(&w->tail, memory_order_relaxed);
+	uint64_t together = atomic_load_explicit(&w->together, memory_order_relaxed);
+
+	return kci_ring_open(w, together > now ? together : 0);
 }
 
 /* Is there anything that a woken worker could take? */
 static bool work_visible(const struct kc_sched *s)
 {
+	uint64_t now = kci_clock_now();
+
 	if (atomic_load_explicit(&s->n_global, memory_order_relaxed) > 0)
 		return true;
 	for (unsigned i = 0; i < s->n_workers; i++)
-		if (!ring_empty(&s->workers[i]))
+		if (ring_open(&s->workers[i], now) > 0)
 			return true;
 	return false;
 }
 
-static struct kc_coro *steal(struct kci_worker *w)
+static struct kc_coro *steal(struct kci_worker *w, uint64_t now)
 {
 	struct kc_sched *s = w->sched;
 	unsigned first;
@@ -174,8 +195,10 @@ static struct kc_coro *steal(struct kci_worker *w)
 	first = (unsigned)(w->random >> 33) % s->n_workers;
 	for (unsigned i = 0; i < s->n_workers; i++) {
 		struct kci_worker *from = &s->workers[(first + i) % s->n_workers];
-		struct kc_coro *co = from == w ? NULL : kci_ring_steal(w, from);
+		struct kc_coro *co = NULL;
 
+		if (from != w && ring_open(from, now) > 0)
+			co = kci_ring_steal(w, from);
 		if (co) {
 			kci_count(&w->counts.steals, 1);
 			return co;
@@ -211,11 +234,12 @@ static struct kc_coro *steal_stuck(struct kci_worker *w)
 }
 
 /* Alarms, descriptors, and how many coroutines to enter before the next time. */
-static void housekeep(struct kci_worker *w, bool slept)
+static uint64_t housekeep(struct kci_worker *w, bool slept)
 {
 	struct kc_sched *s = w->sched;
 	uint64_t now = kci_clock_now();
 	uint64_t passed = now - w->housekept;
+	uint64_t together;
 
 	if (!slept && passed > HOUSEKEEP_MOST && w->span > 1)
 		w->span /= 2;
@@ -226,8 +250,16 @@ static void housekeep(struct kci_worker *w, bool slept)
 		w->housekept = now;
 		if (!slept && atomic_load_explicit(&s->n_fds, memory_order_acquire) > 0)
 			kci_fds_poll(s, 0);
+		w->crossings = 0;
+		atomic_store_explicit(&w->bias, kci_bias_here, memory_order_relaxed);
 	}
 	kci_timers_run(s, now);
+	together = atomic_load_explicit(&w->together, memory_order_relaxed);
+	if (together > 0 && together <= now) {
+		atomic_store_explicit(&w->together, 0, memory_order_relaxed);
+		kci_notify(w);
+	}
+	return now;
 }
 
 /* It searches no more, having found something: if there is more, another one may. */
@@ -240,17 +272,18 @@ static void found(struct kci_worker *w)
 	w->searching = false;
 	atomic_fetch_sub_explicit(&s->searchers, 1, memory_order_seq_cst);
 	atomic_thread_fence(memory_order_seq_cst);
-	if (work_visible(s))
-		kci_notify(s);
+	if (work_visible(s) && atomic_load_explicit(&s->n_idle, memory_order_relaxed) > 0 &&
+	    atomic_load_explicit(&s->searchers, memory_order_relaxed) == 0)
+		kci_wake_one(s);
 }
 
 static struct kc_coro *find(struct kci_worker *w, bool slept, bool watched)
 {
 	struct kc_sched *s = w->sched;
 	bool turn = w->budget == 0;
+	uint64_t now = housekeep(w, slept);
 	struct kc_coro *co = NULL;
 
-	housekeep(w, slept);
 	/* what came from outside must not wait for the ring to run empty */
 	if (turn)
 		co = kci_global_take(w);
@@ -259,7 +292,7 @@ static struct kc_coro *find(struct kci_worker *w, bool slept, bool watched)
 	if (!co)
 		co = kci_global_take(w);
 	if (!co && s->shared)
-		co = steal(w);
+		co = steal(w, now);
 	if (!co && watched)
 		co = steal_stuck(w);
 	if (co)
@@ -294,7 +327,8 @@ static bool sleep_idle(struct kci_worker *w)
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&s->n_drains, memory_order_relaxed) > 0)
 		kci_drain_check(s);
-	if (!atomic_load_explicit(&s->stopping, memory_order_relaxed) && !work_visible(s)) {
+	if (!atomic_load_explicit(&s->stopping, memory_order_relaxed) && !work_visible(s) &&
+	    !atomic_load_explicit(&w->slot, memory_order_relaxed)) {
 		if (keeps)
 			deadline = atomic_load_explicit(&s->timer_next, memory_order_relaxed);
 		if (keeps && !all_idle) {

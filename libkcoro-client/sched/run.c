@@ -252,7 +252,7 @@ void __attribute__((noinline)) kci_coro_ready(struct kc_coro *co)
 	if (w->deterministic || !w->current) {
 		/* woken by a deadline or a descriptor: nobody's partner */
 		kci_ring_push(w, co);
-		kci_notify(s);
+		kci_notify(w);
 		return;
 	}
 	if (w->ending) {
@@ -269,7 +269,7 @@ void __attribute__((noinline)) kci_coro_ready(struct kc_coro *co)
 	}
 	if (old) {
 		kci_ring_push(w, old);
-		kci_notify(s);
+		kci_notify(w);
 	} else {
 		kci_notify_slot(s);
 	}
@@ -329,6 +329,13 @@ static inline void arrive(struct kci_worker *w)
 	}
 	if (w->why == KCI_LEAVE_END) {
 		kci_coro_ended(w, left);
+		return;
+	}
+	if (w->why == KCI_LEAVE_MOVE) {
+		if (!kci_worker_give(w->to, left)) {
+			kci_ring_push(w, left);
+			kci_notify_slot(w->sched);
+		}
 		return;
 	}
 	flags = atomic_load_explicit(w->flags, memory_order_relaxed);
@@ -402,6 +409,26 @@ void __attribute__((noinline)) kc_yield(void)
 	if (!next && w->budget > 0)
 		return;
 	leave(w, w->current, next, KCI_LEAVE_YIELD);
+}
+
+void __attribute__((noinline)) kci_coro_crossed(const void *who)
+{
+	struct kci_worker *w = kci_worker_first();
+	struct kc_sched *s = w ? w->sched : NULL;
+
+	if (!w || !w->current || !s->shared || ++w->crossings < KCI_CROSSINGS)
+		return;
+	for (unsigned i = 0; i < s->n_workers; i++) {
+		struct kci_worker *to = &s->workers[i];
+
+		if (to == w || !who ||
+		    atomic_load_explicit(&to->bias, memory_order_relaxed) != who ||
+		    atomic_load_explicit(&to->slot, memory_order_relaxed))
+			continue;
+		w->to = to;
+		leave(w, w->current, next_within_budget(w), KCI_LEAVE_MOVE);
+		return;
+	}
 }
 
 void kci_coro_main(void *worker)

@@ -128,7 +128,7 @@ int __attribute__((noinline)) kc_spawn(kc_coro_t **ret, kc_sched_t *sched, kc_co
 	if (w) {
 		kci_count(&w->counts.spawned, 1);
 		kci_ring_push(w, co);
-		kci_notify(sched);
+		kci_notify(w);
 	} else {
 		atomic_fetch_add_explicit(&sched->spawned_outside, 1, memory_order_relaxed);
 		kci_global_push(sched, co, co, 1);
