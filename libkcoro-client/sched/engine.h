@@ -252,8 +252,10 @@ unsigned kci_timers_run(struct kc_sched *s, uint64_t now);
 
 /* ---- fd.c ----------------------------------------------------------------- */
 
-/* Wait until the deadline or until rung; wake those whose descriptors are ready. */
-void kci_fds_poll(struct kc_sched *s, uint64_t deadline);
+/* Wait until the deadline or until rung, and wake those whose descriptors are ready. true: it was
+ * rung, and will not be heard by another one who polls at the same time. With deadline 0 it only
+ * looks, and hears nothing. */
+bool kci_fds_poll(struct kc_sched *s, uint64_t deadline);
 void kci_fds_ring(struct kc_sched *s);
 void kci_fds_done(struct kc_sched *s);
 

@@ -214,24 +214,26 @@ static int epoll_until(int epoll, struct epoll_event *events, uint64_t deadline)
 	return epoll_wait(epoll, events, PER_POLL, kci_deadline_poll_ms(deadline));
 }
 
-void kci_fds_poll(struct kc_sched *s, uint64_t deadline)
+bool kci_fds_poll(struct kc_sched *s, uint64_t deadline)
 {
 	struct epoll_event events[PER_POLL];
 	int saved = kci_thread_nocancel();
 	int n = epoll_until(s->fds->epoll, events, deadline);
+	bool silenced = false;
 	uint64_t rung;
 
 	kci_thread_nocancel_end(saved);
 	if (n <= 0)
-		return;
+		return false;
 	KC_MUTEX_LOCK(&s->fds_lock);
 	for (int i = 0; i < n; i++) {
-		if (events[i].data.fd < 0)
-			(void)!read(s->fds->bell, &rung, sizeof(rung));
-		else
+		if (events[i].data.fd >= 0)
 			fire(s, events[i].data.fd, (short)events[i].events);
+		else if (deadline > 0) /* else it is for somebody who sleeps */
+			silenced = read(s->fds->bell, &rung, sizeof(rung)) > 0;
 	}
 	KC_MUTEX_UNLOCK(&s->fds_lock);
+	return silenced;
 }
 
 kc_coro_t *kci_coro_polling(void)

@@ -42,6 +42,7 @@
 #define ASLEEP	1u /* in a futex */
 #define POLLING 2u /* in kci_fds_poll() */
 #define RUNG	3u
+#define CALLED	4u /* rung while in kci_fds_poll(), and perhaps still there */
 
 /* How long a keeper watches busy workers at a time: doubled while it finds nothing. */
 #define WATCH_LEAST KC_NS_PER_MS
@@ -56,12 +57,31 @@
 
 static void ring(struct kci_worker *w)
 {
-	uint32_t old = atomic_exchange_explicit(&w->bell, RUNG, memory_order_seq_cst);
+	uint32_t old = atomic_load_explicit(&w->bell, memory_order_relaxed);
 
+	while (!atomic_compare_exchange_weak_explicit(
+		&w->bell, &old, old == POLLING || old == CALLED ? CALLED : RUNG,
+		memory_order_seq_cst, memory_order_relaxed))
+		;
 	if (old == ASLEEP)
 		kci_futex_wake(&w->bell, 1);
 	else if (old == POLLING)
 		kci_fds_ring(w->sched);
+}
+
+/* Two may poll for a moment: one that was called and is not back yet, and the next keeper. Who hears
+ * the bell may have heard it for the other one. */
+static void call_others(struct kci_worker *w)
+{
+	struct kc_sched *s = w->sched;
+
+	for (unsigned i = 0; i < s->n_workers; i++) {
+		if (&s->workers[i] == w ||
+		    atomic_load_explicit(&s->workers[i].bell, memory_order_seq_cst) != CALLED)
+			continue;
+		kci_fds_ring(s);
+		break;
+	}
 }
 
 static void bell_wait(struct kci_worker *w, bool keeps, uint64_t deadline)
@@ -73,10 +93,10 @@ static void bell_wait(struct kci_worker *w, bool keeps, uint64_t deadline)
 	if (atomic_compare_exchange_strong_explicit(&w->bell, &bell, how, memory_order_seq_cst,
 						    memory_order_seq_cst)) {
 		kci_count(&w->counts.sleeps, 1);
-		if (polls)
-			kci_fds_poll(w->sched, deadline);
-		else
+		if (!polls)
 			(void)kci_futex_wait(&w->bell, how, deadline);
+		else if (kci_fds_poll(w->sched, deadline))
+			call_others(w);
 	}
 	/* an exchange: it sees what was given before the bell was rung */
 	(void)atomic_exchange_explicit(&w->bell, AWAKE, memory_order_seq_cst);
@@ -240,6 +260,7 @@ static uint64_t housekeep(struct kci_worker *w, bool slept)
 	uint64_t now = kci_clock_now();
 	uint64_t passed = now - w->housekept;
 	uint64_t together;
+	bool looks = false;
 
 	if (!slept && passed > HOUSEKEEP_MOST && w->span > 1)
 		w->span /= 2;
@@ -248,11 +269,15 @@ static uint64_t housekeep(struct kci_worker *w, bool slept)
 	w->budget = w->span;
 	if (slept || passed >= HOUSEKEEP_LEAST) {
 		w->housekept = now;
-		if (!slept && atomic_load_explicit(&s->n_fds, memory_order_acquire) > 0)
-			kci_fds_poll(s, 0);
+		looks = !slept;
 		w->crossings = 0;
 		atomic_store_explicit(&w->bias, kci_bias_here, memory_order_relaxed);
 	}
+	/* before a deadline is held against it: what was ready in time wins */
+	if (atomic_load_explicit(&s->timer_next, memory_order_relaxed) <= now)
+		looks = true;
+	if (looks && atomic_load_explicit(&s->n_fds, memory_order_acquire) > 0)
+		(void)kci_fds_poll(s, 0);
 	kci_timers_run(s, now);
 	together = atomic_load_explicit(&w->together, memory_order_relaxed);
 	if (together > 0 && together <= now) {

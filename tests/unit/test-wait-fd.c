@@ -8,6 +8,7 @@
 
 #include "kcoro.h"
 #include "libkcoro-client/port/kcoro_port.h"
+#include "libkcoro-client/sched/engine.h"
 #include "tests/lib/kct.h"
 
 struct job {
@@ -280,6 +281,28 @@ static void many_wait_on_few_workers(void **state)
 	}
 }
 
+/* A busy worker looks at descriptors between coroutines: a bell that is rung for one who sleeps
+ * stays rung. Nobody sleeps here, and then this test itself hears it. */
+static void a_look_does_not_silence_the_bell(void **state)
+{
+	struct job j = { .events = POLLOUT, .timeout_ms = -1 };
+	uint64_t far = kci_deadline_from_ms(KCT_PATIENCE_MS);
+
+	(void)state;
+	workers = 1;
+	begin();
+	j.fd = pair[0];
+	assert_int_equal(once(&j), POLLOUT); /* from now on there is a bell */
+	kci_fds_ring(sched);
+	assert_false(kci_fds_poll(sched, 0));
+	assert_false(kci_fds_poll(sched, 0));
+	assert_true(kci_fds_poll(sched, far));
+	kci_fds_ring(sched);
+	kci_fds_ring(sched);
+	assert_true(kci_fds_poll(sched, far));
+	finish();
+}
+
 static long refused(void *arg)
 {
 	return kc_wait_fd(*(int *)arg, POLLIN, -1);
@@ -311,6 +334,7 @@ int main(void)
 		KCT_TEST(on_one_worker),
 		KCT_TEST(on_two_workers),
 		KCT_TEST(many_wait_on_few_workers),
+		KCT_TEST(a_look_does_not_silence_the_bell),
 		KCT_TEST(descriptors_are_not_deterministic),
 	};
 
