@@ -9,6 +9,12 @@
  * removed hook is not running" need no further machinery. Reading the flag takes
  * no lock.
  *
+ * Nor does a wait, mostly: a token has a place for one hook, which is taken and given
+ * up again by one compare-and-swap each. A trigger closes it by an exchange, so of it
+ * and whoever comes or leaves one is first: who comes later sees that the token is set,
+ * who leaves later waits for the lock, after which the hook has run. More hooks than
+ * one are on a list, which the lock guards.
+ *
  * A set token has only set tokens below it: a trigger walks all of them before it
  * lets the lock go, and a child made under a set parent is born set. Hence a walk
  * need not enter a subtree that is set already, and such a child need not be
@@ -22,8 +28,13 @@
 #include "libkcoro-client/core/waiter.h"
 #include "libkcoro-client/port/kcoro_port.h"
 
+/* In the place of a set token. */
+#define CLOSED (&closed)
+static struct kci_cancel_hook closed;
+
 struct kc_cancel {
 	uint64_t process;
+	_Atomic(struct kci_cancel_hook *) first; /* of those who wait */
 	_Atomic uint32_t refs;
 	_Atomic bool set;
 	struct kc_cancel *root;	  /* whose lock guards what follows; itself in a root */
@@ -39,6 +50,14 @@ static bool is_ours(const kc_cancel_t *token)
 	return token->process == kci_process_id();
 }
 
+/* Returns the hook in its place, if any, for which this is the one moment. */
+static struct kci_cancel_hook *token_close(kc_cancel_t *t)
+{
+	/* whoever finds the place closed sees the flag */
+	atomic_store_explicit(&t->set, true, memory_order_release);
+	return atomic_exchange_explicit(&t->first, CLOSED, memory_order_acq_rel);
+}
+
 static int token_new(kc_cancel_t **ret, kc_cancel_t *parent)
 {
 	kc_cancel_t *t = KC_CALLOC(1, sizeof(*t));
@@ -51,6 +70,7 @@ static int token_new(kc_cancel_t **ret, kc_cancel_t *parent)
 	kci_list_init(&t->children);
 	kci_list_init(&t->sibling);
 	kci_list_init(&t->hooks);
+	atomic_init(&t->first, NULL);
 	KC_MUTEX_INIT(&t->lock);
 	t->root = t;
 	if (parent) {
@@ -58,7 +78,7 @@ static int token_new(kc_cancel_t **ret, kc_cancel_t *parent)
 		t->parent = kc_cancel_ref(parent);
 		KC_MUTEX_LOCK(&t->root->lock);
 		if (atomic_load_explicit(&parent->set, memory_order_relaxed))
-			atomic_store_explicit(&t->set, true, memory_order_relaxed);
+			(void)token_close(t);
 		else
 			kci_list_append(&parent->children, &t->sibling);
 		KC_MUTEX_UNLOCK(&t->root->lock);
@@ -111,8 +131,12 @@ static void token_set(kc_cancel_t *token)
 {
 	struct kci_cancel_hook *hook;
 
-	__builtin_prefetch(token->sibling.next, 1); /* who is next, most of the time */
-	atomic_store_explicit(&token->set, true, memory_order_release);
+	/* who is next, most of the time */
+	__builtin_prefetch(KC_CONTAINER_OF(token->sibling.next, kc_cancel_t, sibling), 1);
+	__builtin_prefetch(token->sibling.next, 1);
+	hook = token_close(token);
+	if (hook)
+		hook->fn(hook);
 	while ((hook = KCI_LIST_FIRST(&token->hooks, struct kci_cancel_hook, link))) {
 		/* each lies in the frame of whoever waits, and may have been there for long */
 		__builtin_prefetch(hook->link.next, 1);
@@ -213,10 +237,16 @@ int kci_cancel_check(const kc_cancel_t *token)
 bool kci_cancel_hook_add(kc_cancel_t *token, struct kci_cancel_hook *hook,
 			 void (*fn)(struct kci_cancel_hook *hook))
 {
+	struct kci_cancel_hook *there = NULL;
 	bool set;
 
 	hook->fn = fn;
 	kci_list_init(&hook->link);
+	if (atomic_compare_exchange_strong_explicit(&token->first, &there, hook,
+						    memory_order_acq_rel, memory_order_acquire))
+		return true;
+	if (there == CLOSED)
+		return false;
 	KC_MUTEX_LOCK(&token->root->lock);
 	set = atomic_load_explicit(&token->set, memory_order_relaxed);
 	if (!set)
@@ -227,6 +257,11 @@ bool kci_cancel_hook_add(kc_cancel_t *token, struct kci_cancel_hook *hook,
 
 void kci_cancel_hook_remove(kc_cancel_t *token, struct kci_cancel_hook *hook)
 {
+	struct kci_cancel_hook *there = hook;
+
+	if (atomic_compare_exchange_strong_explicit(&token->first, &there, NULL,
+						    memory_order_acq_rel, memory_order_relaxed))
+		return;
 	KC_MUTEX_LOCK(&token->root->lock);
 	kci_list_remove(&hook->link);
 	KC_MUTEX_UNLOCK(&token->root->lock);

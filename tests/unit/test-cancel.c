@@ -251,6 +251,38 @@ static void a_hook_is_called_once(void **state)
 	kc_cancel_destroy(root);
 }
 
+/* More hooks than a token has places for without a lock, put and taken away in several orders:
+ * those that are left are called once, the others never. */
+static void many_hooks_come_and_go(void **state)
+{
+	static struct counted hooks[64];
+	kc_cancel_t *born_set, *token = make(NULL);
+
+	(void)state;
+	for (size_t i = 0; i < 64; i++)
+		assert_true(kci_cancel_hook_add(token, &hooks[i].hook, count_call));
+	for (size_t i = 0; i < 64; i += 2)
+		kci_cancel_hook_remove(token, &hooks[i].hook);
+	for (size_t i = 0; i < 64; i += 4)
+		assert_true(kci_cancel_hook_add(token, &hooks[i].hook, count_call));
+	for (size_t i = 63; i >= 32; i--)
+		kci_cancel_hook_remove(token, &hooks[i].hook);
+	kc_cancel_trigger(token);
+	for (size_t i = 0; i < 64; i++)
+		assert_int_equal(hooks[i].calls, i < 32 && (i % 2 == 1 || i % 4 == 0));
+	for (size_t i = 0; i < 64; i++) {
+		kci_cancel_hook_remove(token, &hooks[i].hook);
+		assert_false(kci_cancel_hook_add(token, &hooks[i].hook, count_call));
+	}
+	born_set = make(token);
+	for (size_t i = 0; i < 64; i++)
+		assert_false(kci_cancel_hook_add(born_set, &hooks[i].hook, count_call));
+	for (size_t i = 0; i < 64; i++)
+		assert_int_equal(hooks[i].calls, i < 32 && (i % 2 == 1 || i % 4 == 0));
+	kc_cancel_destroy(born_set);
+	kc_cancel_destroy(token);
+}
+
 /* Two triggers at once: the hook holds up the first before it has come to the child. */
 struct two_triggers {
 	struct kci_cancel_hook hook;
@@ -373,6 +405,7 @@ int main(void)
 		KCT_TEST(waiting_has_the_usual_timeouts),
 		KCT_TEST(a_trigger_above_wakes_every_wait),
 		KCT_TEST(a_hook_is_called_once),
+		KCT_TEST(many_hooks_come_and_go),
 		KCT_TEST(a_second_trigger_returns_only_when_all_is_set),
 		KCT_TEST(a_context_owns_a_token_below_its_parent),
 		KCT_TEST(a_context_without_parent_is_a_root),
