@@ -183,6 +183,44 @@ KC_PUBLIC KC_MUST_CHECK int kc_chan_recv_desc_c(kc_chan_t *ch, struct kc_zdesc *
 						long timeout_ms, kc_cancel_t *token);
 
 /**
+ * kc_chan_send_descs() - move several blocks into a channel at once
+ * @ch:            a descriptor channel
+ * @descs:         n of them; copied
+ * @n:             1 to KC_BATCH_MAX
+ * @timeout_ms:    as kc_chan_send_desc()
+ * @token:         may be NULL
+ *
+ * Waits only until the first has gone; not atomic. It stops at a descriptor that is to be
+ * refused, which the next call then reports if it begins with it. With a backend other than
+ * "zref" it moves one.
+ *
+ * Returns: how many blocks, from the first one on, are the channel's (at least 1), or a code
+ *          as kc_chan_send_desc_c(), and none is; KC_EINVAL also if n is out of range
+ * Thread:  any.
+ * Since:   0.1
+ */
+KC_PUBLIC KC_MUST_CHECK long kc_chan_send_descs(kc_chan_t *ch, const struct kc_zdesc *descs,
+						size_t n, long timeout_ms, kc_cancel_t *token);
+
+/**
+ * kc_chan_recv_descs() - take several blocks out of a channel at once
+ * @ch:            a descriptor channel
+ * @ret_descs:     room for n; as many written as the call returns
+ * @n:             1 to KC_BATCH_MAX
+ * @timeout_ms:    as kc_chan_recv_desc()
+ * @token:         may be NULL
+ *
+ * Waits only until there is one. With a backend other than "zref" it takes one.
+ *
+ * Returns: how many blocks are the caller's (at least 1), or a code as
+ *          kc_chan_recv_desc_c(); KC_EINVAL also if n is out of range
+ * Thread:  any.
+ * Since:   0.1
+ */
+KC_PUBLIC KC_MUST_CHECK long kc_chan_recv_descs(kc_chan_t *ch, struct kc_zdesc *ret_descs,
+						size_t n, long timeout_ms, kc_cancel_t *token);
+
+/**
  * kc_chan_send_ptr() - kc_chan_send_desc() of {ptr, len}
  * @ch:            a descriptor channel
  * @ptr:           the block

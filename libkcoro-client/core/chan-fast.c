@@ -120,12 +120,42 @@ void __attribute__((noinline)) kci_local_unlock(struct kci_local *lc)
 }
 
 /* No more than address and length has come out of the ring. */
-static inline void took_desc(struct kci_local *lc, struct kc_zdesc *desc)
+static inline void complete(struct kc_zdesc *desc)
 {
-	lc->out.bytes += desc->len;
 	desc->region_id = 0;
 	desc->offset = 0;
 	desc->flags = 0;
+}
+
+static void add_descs(struct kci_local *lc, const struct kc_zdesc *descs, size_t n)
+{
+	size_t tail = atomic_load_explicit(&lc->in.tail, memory_order_relaxed);
+	unsigned char *slots = lc->ring.slots;
+	size_t mask = lc->ring.mask;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(slots + ((tail + i) & mask) * KCI_BARE_DESC, &descs[i], KCI_BARE_DESC);
+		bytes += descs[i].len;
+	}
+	lc->in.bytes += bytes;
+	atomic_store_explicit(&lc->in.tail, tail + n, memory_order_release);
+}
+
+static void get_descs(struct kci_local *lc, struct kc_zdesc *ret_descs, size_t n)
+{
+	size_t head = atomic_load_explicit(&lc->out.head, memory_order_relaxed);
+	const unsigned char *slots = lc->ring.slots;
+	size_t mask = lc->ring.mask;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&ret_descs[i], slots + ((head + i) & mask) * KCI_BARE_DESC, KCI_BARE_DESC);
+		complete(&ret_descs[i]);
+		bytes += ret_descs[i].len;
+	}
+	lc->out.bytes += bytes;
+	atomic_store_explicit(&lc->out.head, head + n, memory_order_release);
 }
 
 /* ---- one direction ----------------------------------------------------------- */
@@ -141,9 +171,11 @@ static inline size_t add(struct kci_local *lc, const void *elems, size_t n)
 		n = room;
 	if (n == 0)
 		return 0;
-	kci_spsc_add(&lc->ring, &lc->in, elems, n);
+	if (lc->bare_desc)
+		add_descs(lc, elems, n);
+	else
+		kci_spsc_add(&lc->ring, &lc->in, elems, n);
 	lc->in.sent += n;
-	lc->in.bytes += kci_local_desc_len(lc, elems); /* these come one by one */
 	return n;
 }
 
@@ -158,10 +190,11 @@ static inline size_t get(struct kci_local *lc, void *ret_elems, size_t n)
 		n = there;
 	if (n == 0)
 		return 0;
-	kci_spsc_take(&lc->ring, &lc->out, ret_elems, n);
-	lc->out.received += n;
 	if (lc->bare_desc)
-		took_desc(lc, ret_elems);
+		get_descs(lc, ret_elems, n);
+	else
+		kci_spsc_take(&lc->ring, &lc->out, ret_elems, n);
+	lc->out.received += n;
 	return n;
 }
 
@@ -393,8 +426,107 @@ int kci_fast_recv_one(kc_chan_t *ch, void *ret_elem, long timeout_ms)
 	    !kci_spsc_copy_usual(ret_elem, kci_spsc_at(&lc->ring, head), lc->ring.size))
 		return recv_one_left(lc, ret_elem, timeout_ms, number);
 	lc->out.received++;
-	if (lc->bare_desc)
-		took_desc(lc, ret_elem);
+	if (lc->bare_desc) {
+		complete(ret_elem);
+		lc->out.bytes += ((const struct kc_zdesc *)ret_elem)->len;
+	}
+	atomic_store_explicit(&lc->out.head, head + 1, memory_order_release);
+	kci_biased_leave_from(me, number);
+	return 0;
+}
+
+/* ---- one bare descriptor -------------------------------------------------------- */
+
+/* The same again, with address and length in registers all the way to the ring. */
+
+static int __attribute__((noinline))
+send_bare_other(struct kci_local *lc, void *addr, size_t len, long timeout_ms)
+{
+	struct kc_zdesc desc = { .addr = addr, .len = len };
+
+	return send_one_other(lc, &desc, timeout_ms);
+}
+
+static int __attribute__((noinline))
+send_bare_left(struct kci_local *lc, void *addr, size_t len, long timeout_ms, uint32_t number)
+{
+	kci_biased_leave_from(kci_bias_here, number);
+	return send_bare_other(lc, addr, len, timeout_ms);
+}
+
+static int __attribute__((noinline))
+recv_bare_other(struct kci_local *lc, void **ret_addr, size_t *ret_len, long timeout_ms)
+{
+	struct kc_zdesc desc;
+	int r = recv_one_other(lc, &desc, timeout_ms);
+
+	if (r < 0)
+		return r;
+	*ret_addr = desc.addr;
+	*ret_len = desc.len;
+	return 0;
+}
+
+static int __attribute__((noinline))
+recv_bare_left(struct kci_local *lc, void **ret_addr, size_t *ret_len, long timeout_ms,
+	       uint32_t number)
+{
+	kci_biased_leave_from(kci_bias_here, number);
+	return recv_bare_other(lc, ret_addr, ret_len, timeout_ms);
+}
+
+struct bare {
+	void *addr;
+	size_t len;
+};
+_Static_assert(sizeof(struct bare) == KCI_BARE_DESC, "a slot is the beginning of a descriptor");
+
+int kci_fast_send_bare(kc_chan_t *ch, void *addr, size_t len, long timeout_ms)
+{
+	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
+	struct kci_bias *me = kci_bias_here;
+	struct bare *slot;
+	uint32_t number;
+	size_t tail;
+
+	if (!me || lc->hands || !kci_biased_owns(&lc->send_lock, me))
+		return send_bare_other(lc, addr, len, timeout_ms);
+	number = kci_biased_announce(me);
+	tail = atomic_load_explicit(&lc->in.tail, memory_order_relaxed);
+	if (!kci_biased_owns(&lc->send_lock, me) ||
+	    atomic_load_explicit(&lc->gate, memory_order_relaxed) ||
+	    tail - lc->in.head_seen >= lc->ring.room)
+		return send_bare_left(lc, addr, len, timeout_ms, number);
+	slot = (struct bare *)(void *)lc->ring.slots + (tail & lc->ring.mask);
+	slot->addr = addr;
+	slot->len = len;
+	lc->in.sent++;
+	lc->in.bytes += len;
+	atomic_store_explicit(&lc->in.tail, tail + 1, memory_order_release);
+	kci_biased_leave_from(me, number);
+	return 0;
+}
+
+int kci_fast_recv_bare(kc_chan_t *ch, void **ret_addr, size_t *ret_len, long timeout_ms)
+{
+	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
+	struct kci_bias *me = kci_bias_here;
+	const struct bare *slot;
+	uint32_t number;
+	size_t head;
+
+	if (!me || lc->hands || !kci_biased_owns(&lc->recv_lock, me))
+		return recv_bare_other(lc, ret_addr, ret_len, timeout_ms);
+	number = kci_biased_announce(me);
+	head = atomic_load_explicit(&lc->out.head, memory_order_relaxed);
+	if (!kci_biased_owns(&lc->recv_lock, me) ||
+	    atomic_load_explicit(&lc->gate, memory_order_relaxed) || lc->out.tail_seen == head)
+		return recv_bare_left(lc, ret_addr, ret_len, timeout_ms, number);
+	slot = (const struct bare *)(const void *)lc->ring.slots + (head & lc->ring.mask);
+	*ret_addr = slot->addr;
+	*ret_len = slot->len;
+	lc->out.received++;
+	lc->out.bytes += slot->len;
 	atomic_store_explicit(&lc->out.head, head + 1, memory_order_release);
 	kci_biased_leave_from(me, number);
 	return 0;

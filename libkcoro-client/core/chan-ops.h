@@ -127,6 +127,9 @@ long kci_fast_recv(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, bo
 /* A whole call, of one element and without a token: 0 or a code. */
 int kci_fast_send_one(kc_chan_t *ch, const void *elem, long timeout_ms);
 int kci_fast_recv_one(kc_chan_t *ch, void *ret_elem, long timeout_ms);
+/* The same of a descriptor that has an address and a length and nothing else. */
+int kci_fast_send_bare(kc_chan_t *ch, void *addr, size_t len, long timeout_ms);
+int kci_fast_recv_bare(kc_chan_t *ch, void **ret_addr, size_t *ret_len, long timeout_ms);
 
 /* For a placement's destroy, after it has made sure that every wait ends: returns
  * once no call is in progress. The handle may then be freed. */

@@ -241,6 +241,35 @@ static inline int recv_desc(kc_chan_t *ch, struct kc_zdesc *ret_desc, long timeo
 	return r < 0 ? (int)r : 0;
 }
 
+/* As many at once as need nothing but a ring; else one. */
+long kc_chan_send_descs(kc_chan_t *ch, const struct kc_zdesc *descs, size_t n, long timeout_ms,
+			kc_cancel_t *token)
+{
+	bool fast = n - 1 < KC_BATCH_MAX && kci_is_fast(ch, KCI_FAST_DESC, token) &&
+		    is_bare(descs);
+	size_t bare = 1;
+	long r = 0;
+
+	while (fast && bare < n && is_bare(&descs[bare]))
+		bare++;
+	if (fast)
+		r = kci_fast_send(ch, descs, bare, timeout_ms, !token);
+	return r > 0 ? r :
+		       kci_send_rest(ch, KCI_DESC, descs, n - 1 < KC_BATCH_MAX ? 1 : n, timeout_ms,
+				     token, fast, r);
+}
+
+long kc_chan_recv_descs(kc_chan_t *ch, struct kc_zdesc *ret_descs, size_t n, long timeout_ms,
+			kc_cancel_t *token)
+{
+	bool fast = n - 1 < KC_BATCH_MAX && kci_is_fast(ch, KCI_FAST_DESC, token) && ret_descs;
+	long r = fast ? kci_fast_recv(ch, ret_descs, n, timeout_ms, !token) : 0;
+
+	return r > 0 ? r :
+		       kci_recv_rest(ch, KCI_DESC, ret_descs, n - 1 < KC_BATCH_MAX ? 1 : n,
+				     timeout_ms, token, fast, r);
+}
+
 int kc_chan_send_desc_c(kc_chan_t *ch, const struct kc_zdesc *desc, long timeout_ms,
 			kc_cancel_t *token)
 {
@@ -263,8 +292,15 @@ int kc_chan_recv_desc(kc_chan_t *ch, struct kc_zdesc *ret_desc, long timeout_ms)
 	return recv_desc(ch, ret_desc, timeout_ms, NULL);
 }
 
-static inline int recv_ptr(kc_chan_t *ch, void **ret_ptr, size_t *ret_len, long timeout_ms,
-			   kc_cancel_t *token)
+static int send_ptr(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms, kc_cancel_t *token)
+{
+	const struct kc_zdesc desc = { .addr = ptr, .len = len };
+
+	return send_desc(ch, &desc, timeout_ms, token);
+}
+
+static int recv_ptr(kc_chan_t *ch, void **ret_ptr, size_t *ret_len, long timeout_ms,
+		    kc_cancel_t *token)
 {
 	struct kc_zdesc desc;
 	int r;
@@ -281,21 +317,21 @@ static inline int recv_ptr(kc_chan_t *ch, void **ret_ptr, size_t *ret_len, long 
 
 int kc_chan_send_ptr(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms)
 {
-	const struct kc_zdesc desc = { .addr = ptr, .len = len };
-
-	return send_desc(ch, &desc, timeout_ms, NULL);
+	if (ptr && len > 0 && kci_is_fast(ch, KCI_FAST_DESC, NULL))
+		return kci_fast_send_bare(ch, ptr, len, timeout_ms);
+	return send_ptr(ch, ptr, len, timeout_ms, NULL);
 }
 
 int kc_chan_recv_ptr(kc_chan_t *ch, void **ret_ptr, size_t *ret_len, long timeout_ms)
 {
+	if (ret_ptr && ret_len && kci_is_fast(ch, KCI_FAST_DESC, NULL))
+		return kci_fast_recv_bare(ch, ret_ptr, ret_len, timeout_ms);
 	return recv_ptr(ch, ret_ptr, ret_len, timeout_ms, NULL);
 }
 
 int kc_chan_send_ptr_c(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms, kc_cancel_t *token)
 {
-	struct kc_zdesc desc = { .addr = ptr, .len = len };
-
-	return send_desc(ch, &desc, timeout_ms, token);
+	return send_ptr(ch, ptr, len, timeout_ms, token);
 }
 
 int kc_chan_recv_ptr_c(kc_chan_t *ch, void **ret_ptr, size_t *ret_len, long timeout_ms,

@@ -89,6 +89,118 @@ static long recv_block(void *arg)
 	return r < 0 ? r : (long)(uintptr_t)ptr;
 }
 
+static void many_blocks_move_at_once(void **state)
+{
+	static char blocks[8][16];
+	struct kc_zdesc in[8] = { 0 }, out[8];
+	struct kc_chan_snapshot snap;
+	kc_chan_t *ch = make(KC_BUFFERED);
+
+	(void)state;
+	for (size_t i = 0; i < 8; i++)
+		in[i] = (struct kc_zdesc){ .addr = blocks[i], .len = i + 1 };
+	/* the first makes the ring, so it may go alone; four there is room for */
+	for (long n = 0, r; n < 4; n += r) {
+		r = kc_chan_send_descs(ch, in + n, 8 - (size_t)n, 0, NULL);
+		assert_in_range(r, 1, 4 - n);
+	}
+	assert_int_equal(kc_chan_send_descs(ch, in + 4, 4, 0, NULL), KC_EAGAIN);
+	memset(out, 0x55, sizeof(out));
+	assert_int_equal(kc_chan_recv_descs(ch, out, 8, -1, NULL), 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_ptr_equal(out[i].addr, blocks[i]);
+		assert_int_equal(out[i].len, i + 1);
+		assert_int_equal(out[i].region_id | out[i].offset | out[i].flags, 0);
+	}
+	/* now in one go: there is a ring */
+	assert_int_equal(kc_chan_send_descs(ch, in + 4, 4, -1, NULL), 4);
+	assert_int_equal(kc_chan_recv_descs(ch, out, 3, 0, NULL), 3);
+	assert_int_equal(kc_chan_recv_descs(ch, out, 3, 0, NULL), 1);
+	assert_ptr_equal(out[0].addr, blocks[7]);
+	assert_int_equal(kc_chan_recv_descs(ch, out, 3, 0, NULL), KC_EAGAIN);
+	assert_int_equal(kc_chan_snapshot(ch, &snap), 0);
+	assert_int_equal(snap.bytes_sent, 36);
+	assert_int_equal(snap.bytes_received, 36);
+	assert_int_equal(kc_chan_close(ch), 0);
+	assert_int_equal(kc_chan_recv_descs(ch, out, 3, -1, NULL), KC_EPIPE);
+	assert_int_equal(kc_chan_send_descs(ch, in, 3, -1, NULL), KC_EPIPE);
+	end(ch);
+}
+
+/* It stops before one that is refused, and says so when that comes first. */
+static void a_batch_stops_at_what_is_refused(void **state)
+{
+	char block[8];
+	struct kc_zdesc in[3] = { { .addr = block, .len = 8 }, { .addr = block, .len = 8 } };
+	struct kc_zdesc out[3];
+	kc_chan_t *ch = make(KC_BUFFERED);
+	kc_cancel_t *set;
+
+	(void)state;
+	assert_int_equal(kc_chan_send_ptr(ch, block, 8, 0), 0);
+	assert_int_equal(kc_chan_recv_descs(ch, out, 1, 0, NULL), 1);
+	in[1].region_id = 3;
+	assert_int_equal(kc_chan_send_descs(ch, in, 3, 0, NULL), 1);
+	assert_int_equal(kc_chan_send_descs(ch, in + 1, 2, 0, NULL), KC_EINVAL);
+	assert_int_equal(kc_chan_send_descs(ch, in + 2, 1, 0, NULL), KC_EINVAL);
+	assert_int_equal(kc_chan_send_descs(ch, in, 0, 0, NULL), KC_EINVAL);
+	assert_int_equal(kc_chan_send_descs(ch, in, KC_BATCH_MAX + 1, 0, NULL), KC_EINVAL);
+	assert_int_equal(kc_chan_send_descs(ch, NULL, 1, 0, NULL), KC_EINVAL);
+	assert_int_equal(kc_chan_send_descs(NULL, in, 1, 0, NULL), KC_EINVAL);
+	assert_int_equal(kc_chan_recv_descs(ch, out, 0, 0, NULL), KC_EINVAL);
+	assert_int_equal(kc_chan_recv_descs(ch, out, KC_BATCH_MAX + 1, 0, NULL), KC_EINVAL);
+	assert_int_equal(kc_chan_recv_descs(ch, NULL, 1, 0, NULL), KC_EINVAL);
+	assert_int_equal(kc_chan_recv_descs(NULL, out, 1, 0, NULL), KC_EINVAL);
+	assert_int_equal(kc_cancel_init(&set), 0);
+	kc_cancel_trigger(set);
+	assert_int_equal(kc_chan_send_descs(ch, in, 1, -1, set), KC_ECANCELED);
+	assert_int_equal(kc_chan_recv_descs(ch, out, 1, -1, set), KC_ECANCELED);
+	kc_cancel_destroy(set);
+	assert_int_equal(kc_chan_recv_descs(ch, out, 3, 0, NULL), 1);
+	end(ch);
+}
+
+static long send_three(void *arg)
+{
+	static char block[8];
+	struct kc_zdesc in[3];
+
+	for (size_t i = 0; i < 3; i++)
+		in[i] = (struct kc_zdesc){ .addr = block, .len = i + 1 };
+	for (long n = 0, r; n < 3; n += r) {
+		r = kc_chan_send_descs(arg, in + n, 3 - (size_t)n, KCT_PATIENCE_MS, NULL);
+		if (r < 0)
+			return r;
+	}
+	return 3;
+}
+
+/* Where there is no ring they go one by one, in order. */
+static void batches_go_over_every_kind(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < KC_ARRAY_SIZE(kinds); k++) {
+		kc_chan_t *ch = make(kinds[k]);
+		struct kc_zdesc out[3] = { 0 };
+		struct kct_call call;
+		uint64_t last = 0;
+
+		if (kinds[k] == KC_CONFLATED) {
+			kc_chan_destroy(ch);
+			continue;
+		}
+		kct_call_start(&call, send_three, ch);
+		for (long n = 0, r; n < 3; n += r) {
+			r = kc_chan_recv_descs(ch, out, 3, KCT_PATIENCE_MS, NULL);
+			assert_in_range(r, 1, 3 - n);
+			for (long i = 0; i < r; i++)
+				assert_int_equal(out[i].len, ++last);
+		}
+		assert_int_equal(kct_call_join(&call), 3);
+		end(ch);
+	}
+}
+
 static void a_block_moves_over_every_kind(void **state)
 {
 	static char block[4];
@@ -429,6 +541,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		KCT_TEST(a_block_moves_by_pointer),
 		KCT_TEST(each_spelling_meets_each_other),
+		KCT_TEST(many_blocks_move_at_once),
+		KCT_TEST(a_batch_stops_at_what_is_refused),
+		KCT_TEST(batches_go_over_every_kind),
 		KCT_TEST(a_block_moves_over_every_kind),
 		KCT_TEST(on_failure_the_block_stays_with_the_sender),
 		KCT_TEST(what_is_not_delivered_reaches_the_hook),
