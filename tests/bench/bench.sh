@@ -68,7 +68,7 @@ clean "bench_latency" bench bench_latency '' thread_rendezvous_rtt_block \
 clean "bench_throughput" bench bench_throughput '' thread_1x1_8 thread_1x1_64_touch thread_4x4_8 \
 	thread_4x4_64_touch socket_1x1_single_8 socket_1x1_single_64_touch socket_4x4_single_8 \
 	socket_4x4_single_64_touch coro_1x1_cap64_8 coro_1x1_cap64_64 coro_4x4_cap64_8 \
-	coro_pool_4x4_cap1024_8 zref_512 zref_512_read zref_512_touch
+	coro_pool_4x4_cap1024_8 zref_512 zref_512_read zref_512_touch zref_512_batch_2threads
 scale=
 for op in ping make open info send_recv cancel detach close destroy list_50; do
 	scale+=" scale_${op}_channels_1k scale_${op}_channels_10k scale_${op}_conns_1k"

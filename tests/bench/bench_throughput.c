@@ -17,6 +17,7 @@
 #include "kcoro/ipc.h"
 #include "libkcoro-client/port/kcoro_port.h"
 #include "tests/bench/bench_coro_stream.h"
+#include "tests/bench/bench_desc_stream.h"
 #include "tests/bench/bench_kc.h"
 #include "tests/bench/bench_raw.h"
 #include "tests/bench/bench_report.h"
@@ -328,6 +329,8 @@ static const struct {
 	{ "zref_512_touch", { 1, 1, 64, 0, true, true, 2000000 }, false },
 };
 
+static unsigned long descs = 20000000;
+
 static void add_coro(unsigned at, unsigned i)
 {
 	struct bench_figure *f = &figures[at];
@@ -369,5 +372,12 @@ int main(int argc, char **argv)
 	n *= 2;
 	for (unsigned i = 0; !given && i < KC_ARRAY_SIZE(coro); i++)
 		add_coro(n++, i);
+	descs = bench_scaled(descs, 10000);
+	if (!given)
+		figures[n++] = (struct bench_figure){ .name = "zref_512_batch_2threads",
+						      .unit = "1/s",
+						      .reference = "bare_batched_ring",
+						      .take = bench_desc_stream,
+						      .arg = &descs };
 	return bench_run(figures, n, bench_kc_start, bench_kc_stop);
 }
