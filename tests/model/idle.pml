@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Workers that sleep, and whoever puts work into the global queue: sched/idle.c, rule 1.
+ * And a coroutine that moves into the slot of another worker, kci_worker_give().
  *
- * When nothing can happen any more the queue must be empty: no worker may sleep while
- * there is work and nobody is on the way to it. Steps under idle_lock are atomic; so
- * are single reads and writes, which is what the fences are for.
+ * When nothing can happen any more the queue and the slots must be empty: no worker may
+ * sleep while there is work and nobody is on the way to it. Steps under idle_lock are
+ * atomic; so are single reads and writes, which is what the fences are for.
  *
  * PLANTED 1: a worker looks before it announces that it sleeps. 2: a searcher counts as
  * one until after its last look. 3: the bell is slept on without regard to its value.
+ * 4: who moves does not ring. 5: it rings before it is in the slot.
  */
 #ifndef PLANTED
 #define PLANTED 0
@@ -21,6 +23,7 @@
 #define RUNG   2
 
 byte queue, n_idle, searchers;
+byte slot[WORKERS];
 bool idle[WORKERS], searching[WORKERS];
 byte bell[WORKERS];
 
@@ -74,12 +77,26 @@ active [PUSHERS] proctype pusher()
 	notify()
 }
 
+active proctype mover()
+{
+	if
+	:: PLANTED == 5 -> bell[0] = RUNG
+	:: else
+	fi;
+	slot[0] = 1;
+	if
+	:: PLANTED < 4 -> bell[0] = RUNG
+	:: else
+	fi
+}
+
 proctype worker(byte me)
 {
 	byte woken;
 	bool work;
 
 end:	do
+	:: atomic { slot[me] > 0 -> slot[me]-- }
 	:: atomic { queue > 0 -> queue-- }
 		if
 		:: searching[me] ->
@@ -90,7 +107,12 @@ end:	do
 			fi
 		:: else
 		fi
-	:: queue == 0 ->
+	:: slot[me] == 0 ->
+		/* it finds nothing: first in its slot, then in the queue */
+		if
+		:: queue > 0 -> goto end
+		:: queue == 0
+		fi;
 		work = queue > 0;
 		atomic {
 			idle[me] = true;
@@ -127,5 +149,5 @@ end_sleep:			bell[me] == RUNG
 init {
 	atomic { run worker(0); run worker(1) }
 	timeout;
-	assert(queue == 0)
+	assert(queue == 0 && slot[0] == 0)
 }

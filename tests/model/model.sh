@@ -26,6 +26,8 @@ clean "no worker sleeps while there is work" model idle 0
 catches "a look before the announcement" 'errors: [1-9]' model idle 1
 catches "a searcher that stops after its last look" 'errors: [1-9]' model idle 2
 catches "a bell that is not looked at" 'errors: [1-9]' model idle 3
+catches "who moves and does not ring" 'errors: [1-9]' model idle 4
+catches "who rings before it moves" 'errors: [1-9]' model idle 5
 clean "a call ends in one way, and no element or wake-up is lost by it" model cancel 0
 catches "a completed call that ends as it woke up" 'errors: [1-9]' model cancel 1
 catches "one that leaves before its unpark" 'errors: [1-9]' model cancel 2
