@@ -13,9 +13,12 @@
  *				without
  *	parked_bytes_100k	resident bytes of each of 100,000 coroutines that wait for a
  *				channel, against one page
+ *	rest_wakeups		of the workers of a pool of two, with a thousand coroutines that
+ *				wait, in ten seconds
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -386,6 +389,50 @@ static int take_parked_apart(const struct bench_figure *f, struct bench_pair *re
 	return r;
 }
 
+/* How often a worker has gone to sleep, which it does once for each time it is woken; -1 as long
+ * as one is awake. */
+static long sleeps(kc_sched_t *s)
+{
+	struct kc_sched_stats stats = { .size = sizeof(stats) };
+
+	if (kc_sched_stats(s, &stats) < 0 || stats.idle < stats.workers)
+		return -1;
+	return (long)stats.sleeps;
+}
+
+static int take_rest(const struct bench_figure *f, struct bench_pair *ret)
+{
+	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
+	kc_sched_t *s = NULL;
+	kc_chan_t *ch = NULL;
+	long before = -1;
+	int r;
+
+	(void)f;
+	o.workers = 2;
+	r = kc_sched_create(&s, &o);
+	if (r == 0)
+		r = kc_chan_make(&ch, KC_RENDEZVOUS, sizeof(uint64_t), 0);
+	for (unsigned i = 0; i < BATCH && r == 0; i++)
+		r = kc_spawn(NULL, s, wait_for_close, ch);
+	/* until all wait: half a second without a wake-up */
+	for (long was = -2; r == 0 && (before < 0 || before != was);) {
+		was = before;
+		(void)poll(NULL, 0, 500);
+		before = sleeps(s);
+	}
+	if (r == 0)
+		(void)poll(NULL, 0, bench_options.quick ? 1000 : 10000);
+	if (r == 0)
+		*ret = (struct bench_pair){ .ours = (double)(sleeps(s) - before) };
+	kc_chan_close(ch);
+	if (s)
+		(void)kc_sched_drain(s, -1);
+	kc_chan_destroy(ch);
+	kc_sched_destroy(s);
+	return r < 0 ? bench_why(r, "%s %s", kc_error_name(r), kc_error_detail()) : 0;
+}
+
 static struct bench_figure figures[] = {
 	{ .name = "switch",
 	  .unit = "ns",
@@ -413,6 +460,7 @@ static struct bench_figure figures[] = {
 	  .reference = "page",
 	  .no_class = true,
 	  .take = take_parked_apart },
+	{ .name = "rest_wakeups", .unit = "switches", .no_class = true, .take = take_rest },
 };
 
 int main(int argc, char **argv)
