@@ -426,8 +426,8 @@ static int take_rest(const struct bench_figure *f, struct bench_pair *ret)
 	if (r == 0)
 		*ret = (struct bench_pair){ .ours = (double)(sleeps(s) - before) };
 	kc_chan_close(ch);
-	if (s)
-		(void)kc_sched_drain(s, -1);
+	if (s && kc_sched_drain(s, -1) < 0)
+		r = KC_ETIME;
 	kc_chan_destroy(ch);
 	kc_sched_destroy(s);
 	return r < 0 ? bench_why(r, "%s %s", kc_error_name(r), kc_error_detail()) : 0;
