@@ -16,6 +16,7 @@
 #define SPINS_LEAST 32u
 #define SPINS_MOST  256u /* some microseconds */
 #define LINGER_MOST 128u
+#define LINGER_LOOK 16u /* not too often: a look fetches the other side's line */
 #define LINGER_ROOM 16u /* smaller rings are full before it pays */
 
 void kci_local_shape(struct kci_local *lc)
@@ -224,7 +225,7 @@ static size_t __attribute__((noinline)) get_locked(struct kci_local *lc, void *r
 
 /* The other side has begun to move. Who goes after it at once fetches the line with its count, and
  * the one with the element, for a single element, and then for the next: so let it get ahead for a
- * while, as long as it does. */
+ * while, as long as it does, but not until it has nothing more to do. */
 static void linger(struct kci_local *lc, const _Atomic size_t *count, _Atomic uint32_t *budget)
 {
 	uint32_t looks = atomic_load_explicit(budget, memory_order_relaxed);
@@ -232,8 +233,12 @@ static void linger(struct kci_local *lc, const _Atomic size_t *count, _Atomic ui
 
 	if (lc->ring.most < LINGER_ROOM)
 		return;
-	for (uint32_t i = 0; i < looks; i++)
+	for (uint32_t i = 1; i <= looks; i++) {
 		kci_relax();
+		if (i % LINGER_LOOK == 0 &&
+		    atomic_load_explicit(count, memory_order_relaxed) - before >= lc->ring.most / 2)
+			break;
+	}
 	if (atomic_load_explicit(count, memory_order_relaxed) == before)
 		atomic_store_explicit(budget, looks > 1 ? looks / 2 : 1, memory_order_relaxed);
 	else if (looks < LINGER_MOST)
