@@ -290,21 +290,26 @@ static inline uint32_t kci_ring_open(const struct kci_worker *w, uint64_t togeth
 	return together && n <= KCI_TOGETHER ? 0 : n;
 }
 
+/* Is somebody asleep, and nobody on the way? */
+static inline bool kci_can_wake(const struct kc_sched *s)
+{
+	return atomic_load_explicit(&s->n_idle, memory_order_relaxed) > 0 &&
+	       atomic_load_explicit(&s->searchers, memory_order_relaxed) == 0;
+}
+
 static inline void kci_notify(struct kci_worker *w)
 {
 	struct kc_sched *s = w->sched;
 
-	if (s->shared && atomic_load_explicit(&s->n_idle, memory_order_relaxed) > 0 &&
-	    atomic_load_explicit(&s->searchers, memory_order_relaxed) == 0 &&
+	if (s->shared && kci_can_wake(s) &&
 	    kci_ring_open(w, atomic_load_explicit(&w->together, memory_order_relaxed)) > 0)
 		kci_wake_one(s);
 }
 
 static inline void kci_notify_slot(struct kc_sched *s)
 {
-	if (s->shared && atomic_load_explicit(&s->n_idle, memory_order_relaxed) > 0 &&
-	    !atomic_load_explicit(&s->watched, memory_order_relaxed) &&
-	    atomic_load_explicit(&s->searchers, memory_order_relaxed) == 0)
+	if (s->shared && kci_can_wake(s) &&
+	    !atomic_load_explicit(&s->watched, memory_order_relaxed))
 		kci_wake_one(s);
 }
 

@@ -135,8 +135,7 @@ void kci_wake_one(struct kc_sched *s)
 void kci_notify_outside(struct kc_sched *s)
 {
 	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(&s->n_idle, memory_order_relaxed) > 0 &&
-	    atomic_load_explicit(&s->searchers, memory_order_relaxed) == 0)
+	if (kci_can_wake(s))
 		kci_wake_one(s);
 }
 
@@ -297,8 +296,7 @@ static void found(struct kci_worker *w)
 	w->searching = false;
 	atomic_fetch_sub_explicit(&s->searchers, 1, memory_order_seq_cst);
 	atomic_thread_fence(memory_order_seq_cst);
-	if (work_visible(s) && atomic_load_explicit(&s->n_idle, memory_order_relaxed) > 0 &&
-	    atomic_load_explicit(&s->searchers, memory_order_relaxed) == 0)
+	if (work_visible(s) && kci_can_wake(s))
 		kci_wake_one(s);
 }
 
