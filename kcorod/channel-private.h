@@ -80,6 +80,9 @@ long kcd_delivery_take(struct kcd_attach *attach, uint32_t max, uint64_t space, 
 		       bool lease, uint32_t lease_ms, struct kcd_delivery **ret_first,
 		       uint32_t *ret_records, uint64_t *ret_needed);
 
+/* Bytes of the first queued element. */
+uint64_t kcd_delivery_first_bytes(const struct kcd_channel *ch);
+
 /* Take the first queued element out of the queue, as a record without attachment. */
 struct kcd_delivery *kcd_delivery_detach_first(struct kcd_channel *ch);
 

@@ -139,6 +139,15 @@ static struct kcd_delivery *queue_cut(struct kcd_channel *ch, uint32_t n)
 	return d;
 }
 
+uint64_t kcd_delivery_first_bytes(const struct kcd_channel *ch)
+{
+	uint64_t from = ch->head;
+
+	if (ch->n_returned > 0)
+		from = KCD_LIST_FIRST(&ch->returned, struct kcd_delivery, link)->from;
+	return kcd_channel_bytes(ch, from, 1);
+}
+
 struct kcd_delivery *kcd_delivery_detach_first(struct kcd_channel *ch)
 {
 	return queue_cut(ch, 1);

@@ -84,7 +84,14 @@ void kcd_offer_release(struct kcd_wait *wait)
 void kcd_offer_element(struct kcd_wait *receiver)
 {
 	struct kcd_channel *ch = receiver->attach->channel;
+	uint64_t bytes = kcd_delivery_first_bytes(ch);
 
+	if (bytes > receiver->space) {
+		receiver->needed = bytes;
+		kcd_wait_finish(receiver);
+		ch->ops->done(receiver, KC_EMSGSIZE);
+		return;
+	}
 	receiver->offered = kcd_delivery_detach_first(ch);
 	if (!receiver->offered) {
 		kcd_wait_finish(receiver);
@@ -101,7 +108,7 @@ void kcd_offer_place(struct kcd_wait *sender)
 
 	sender->reserved = true;
 	ch->n_reserved++;
-	ch->queued_bytes += sender->elems_len;
+	ch->queued_bytes += sender->first_len;
 	offer_begin(sender);
 }
 
@@ -171,7 +178,7 @@ void kcd_offer_withdraw(struct kcd_wait *wait, bool again)
 	}
 	if (wait->reserved) {
 		ch->n_reserved--;
-		ch->queued_bytes -= wait->elems_len;
+		ch->queued_bytes -= wait->first_len;
 		wait->reserved = false;
 	}
 	offer_undo(wait, again);
@@ -246,7 +253,7 @@ enum kcd_claim kcd_wait_claim(struct kcd_wait *wait)
 	if (wait->send) {
 		wait->reserved = false;
 		ch->n_reserved--;
-		ch->queued_bytes -= wait->elems_len;
+		ch->queued_bytes -= wait->first_len;
 		n = kcd_queue_accept(ch, wait);
 		if (n == 0) {
 			kcd_offer_withdraw(wait, /* again= */ true);

@@ -110,7 +110,7 @@ static bool queue_serve_senders(struct kcd_channel *ch)
 		if (wait->offer) {
 			/* A policy that drops always has room in the end. */
 			if (ch->opts.overflow == KCP_OVERFLOW_BLOCK &&
-			    !kcd_queue_has_room(ch, wait->elems_len))
+			    !kcd_queue_has_room(ch, wait->first_len))
 				break;
 			kcd_offer_place(wait);
 			moved = true;
@@ -126,14 +126,32 @@ static bool queue_serve_senders(struct kcd_channel *ch)
 	return moved;
 }
 
+/* First that may be served and is no clause of this select (NULL: any). */
+static struct kcd_wait *first_not_of(struct kcd_list *queue, const struct kcd_group *group)
+{
+	struct kcd_wait *wait, *safe;
+
+	KCD_LIST_EACH (wait, safe, queue, struct kcd_wait, link)
+		if (kcd_wait_is_free(wait) && (!group || wait->group != group))
+			return wait;
+	return NULL;
+}
+
+/* A select never meets itself. */
 static bool queue_meet(struct kcd_channel *ch)
 {
 	bool moved = false;
 
 	while (!kcd_channel_has_queued(ch)) {
 		struct kcd_wait *sender = kcd_wait_first(&ch->senders);
-		struct kcd_wait *receiver = kcd_wait_first(&ch->receivers);
+		struct kcd_wait *receiver = sender ? first_not_of(&ch->receivers, sender->group)
+						   : NULL;
 
+		/* all who receive are clauses of the select that sends first */
+		if (sender && !receiver) {
+			receiver = kcd_wait_first(&ch->receivers);
+			sender = receiver ? first_not_of(&ch->senders, receiver->group) : NULL;
+		}
 		if (!sender || !receiver || !kcd_offer_meet(sender, receiver))
 			break;
 		moved = true;

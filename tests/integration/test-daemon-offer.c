@@ -94,6 +94,65 @@ static void a_declined_element_is_back_unmarked(void **state)
 	kct_wire_bye(&w);
 }
 
+static void an_element_that_does_not_fit_is_not_offered(void **state)
+{
+	struct kct_wire w;
+	const struct kct_frame *f;
+	uint64_t recv;
+	uint32_t at;
+
+	(void)state;
+	client(&w);
+	at = kct_make(&w, "o", KCP_KIND_BUFFERED, 0, 4, BOTH);
+	assert_int_equal(kct_result_of(&w, kct_send(&w, at, "four", 0)), KCP_OK);
+	kct_begin(&w, KCP_RECV);
+	kcp_put_u32(&w.out, KCP_T_ATTACH, at);
+	kcp_put_u64(&w.out, KCP_T_SPACE, 3);
+	kcp_put_u32(&w.out, KCP_T_FLAGS, KCP_F_OFFER);
+	recv = kct_end(&w);
+	f = kct_reply(&w, recv);
+	assert_int_equal(kcp_num(&f->args, KCP_T_RESULT, 0), KCP_MSGSIZE);
+	assert_int_equal(kcp_num(&f->args, KCP_T_NEEDED, 0), 4);
+	kct_assert_messages(kct_reply(&w, kct_recv(&w, at, 1, 0, 0)), 1, 1, "four");
+	kct_wire_bye(&w);
+}
+
+static void a_select_never_meets_itself(void **state)
+{
+	struct kct_wire w;
+	uint64_t send, recv, other, claims[2];
+	uint32_t at;
+
+	(void)state;
+	client(&w);
+	at = kct_make(&w, "o", KCP_KIND_RENDEZVOUS, 0, 0, BOTH);
+	send = offer_send(&w, at, "mine", 1, KCT_FOREVER);
+	recv = offer_recv(&w, at, 1, KCT_FOREVER);
+	kct_ping(&w);
+	assert_false(kct_has(&w, KCP_OFFER));
+	/* somebody else's clause behind both meets one of them */
+	other = offer_recv(&w, at, 2, KCT_FOREVER);
+	assert_int_equal(offered(&w), send);
+	assert_int_equal(offered(&w), other);
+	claims[0] = kct_about(&w, KCP_CLAIM, send);
+	claims[1] = kct_about(&w, KCP_CLAIM, other);
+	assert_int_equal(kct_result_of(&w, send), KCP_OK);
+	kct_assert_messages(kct_reply(&w, other), 1, 1, "mine");
+	assert_int_equal(kct_result_of(&w, claims[0]), KCP_OK);
+	assert_int_equal(kct_result_of(&w, claims[1]), KCP_OK);
+	kct_taken(&w, at, 1, 1);
+	assert_int_equal(kct_result_of(&w, kct_about(&w, KCP_DECLINE, recv)), KCP_OK);
+	assert_int_equal(kct_result_of(&w, recv), KCP_CANCELED);
+	/* the same, where the receiving clause came first */
+	recv = offer_recv(&w, at, 3, KCT_FOREVER);
+	send = offer_send(&w, at, "mine", 3, KCT_FOREVER);
+	other = offer_send(&w, at, "yours", 4, KCT_FOREVER);
+	assert_int_equal(offered(&w), other);
+	assert_int_equal(offered(&w), recv);
+	assert_int_equal(kct_result_of(&w, kct_about(&w, KCP_DECLINE, send)), KCP_OK);
+	kct_wire_bye(&w);
+}
+
 static void a_place_can_be_offered(void **state)
 {
 	struct kct_wire w;
@@ -308,6 +367,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DAEMON_TEST(a_claimed_element_is_received),
 		DAEMON_TEST(a_declined_element_is_back_unmarked),
+		DAEMON_TEST(an_element_that_does_not_fit_is_not_offered),
+		DAEMON_TEST(a_select_never_meets_itself),
 		DAEMON_TEST(a_place_can_be_offered),
 		DAEMON_TEST(one_clause_of_a_select_is_offered_at_a_time),
 		DAEMON_TEST(a_forgotten_offer_is_withdrawn),
