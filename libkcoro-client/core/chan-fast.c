@@ -31,8 +31,10 @@ void kci_local_shape(struct kci_local *lc)
 	atomic_store_explicit(&lc->send_lingers, 1, memory_order_relaxed);
 	atomic_store_explicit(&lc->recv_lingers, 1, memory_order_relaxed);
 	lc->ring.most = ring ? lc->capacity : 0;
-	lc->hands = lc->head.kind == KC_RENDEZVOUS && size > 0;
-	lc->head.fast = !ring && !lc->hands ? KCI_FAST_NONE :
+	lc->head.hands = lc->head.kind == KC_RENDEZVOUS && size > 0;
+	lc->gated = ring;
+	lc->direct = lc->head.hands;
+	lc->head.fast = !ring && !lc->head.hands ? KCI_FAST_NONE :
 			lc->bare_desc	    ? KCI_FAST_DESC :
 			lc->zcopy	    ? KCI_FAST_NONE :
 					      KCI_FAST_FIXED;
@@ -87,8 +89,14 @@ void __attribute__((noinline)) kci_local_lock(struct kci_local *lc)
 	}
 	if (kci_biased_enter_both(&lc->send_lock, &lc->recv_lock, kci_bias_here))
 		return;
+	kci_local_lock_also(lc);
+}
+
+void kci_local_lock_also(struct kci_local *lc)
+{
 	take(lc, &lc->send_lock);
-	take(lc, &lc->recv_lock);
+	if (lc->ring.most > 0)
+		take(lc, &lc->recv_lock);
 }
 
 void __attribute__((noinline)) kci_local_unlock(struct kci_local *lc)
@@ -320,12 +328,35 @@ static size_t __attribute__((noinline)) retry_recv(struct kci_local *lc, void *r
 	return n;
 }
 
+bool kci_fast_clause(struct kci_local *lc, const struct kc_clause *clause)
+{
+	struct kci_bias *me = kci_bias_here;
+	bool sends = kci_clause_sends(clause);
+	size_t n;
+
+	if (lc->head.fast == KCI_FAST_NONE)
+		return false;
+	if (lc->head.hands) {
+		long r = sends ? kci_hand_send(lc, clause->elem, /* single= */ true, false)
+			       : kci_hand_recv(lc, clause->buf, /* single= */ true, false);
+
+		if (r == 0)
+			kci_chan_leave(&lc->head);
+		return r > 0;
+	}
+	if (!kci_biased_enter(sends ? &lc->send_lock : &lc->recv_lock, me))
+		return false;
+	n = sends ? add(lc, clause->elem, 1) : get(lc, clause->buf, 1);
+	kci_biased_leave(me);
+	return n > 0;
+}
+
 long kci_fast_send(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms, bool bare)
 {
 	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
 	size_t moved;
 
-	if (lc->hands)
+	if (lc->head.hands)
 		return kci_hand_send(lc, elems, n == 1, bare && timeout_ms < 0);
 	moved = try_send(lc, elems, n);
 	if (moved == 0 && timeout_ms != 0)
@@ -338,7 +369,7 @@ long kci_fast_recv(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, bo
 	struct kci_local *lc = KC_CONTAINER_OF(ch, struct kci_local, head);
 	size_t moved;
 
-	if (lc->hands)
+	if (lc->head.hands)
 		return kci_hand_recv(lc, ret_elems, n == 1, bare && timeout_ms < 0);
 	moved = try_recv(lc, ret_elems, n);
 	if (moved == 0 && timeout_ms != 0)
@@ -398,7 +429,7 @@ int kci_fast_send_one(kc_chan_t *ch, const void *elem, long timeout_ms)
 	uint32_t number;
 	size_t tail;
 
-	if (!me || lc->hands || !kci_biased_owns(&lc->send_lock, me))
+	if (!me || lc->head.hands || !kci_biased_owns(&lc->send_lock, me))
 		return send_one_other(lc, elem, timeout_ms);
 	number = kci_biased_announce(me);
 	tail = atomic_load_explicit(&lc->in.tail, memory_order_relaxed);
@@ -422,7 +453,7 @@ int kci_fast_recv_one(kc_chan_t *ch, void *ret_elem, long timeout_ms)
 	uint32_t number;
 	size_t head;
 
-	if (!me || lc->hands || !kci_biased_owns(&lc->recv_lock, me))
+	if (!me || lc->head.hands || !kci_biased_owns(&lc->recv_lock, me))
 		return recv_one_other(lc, ret_elem, timeout_ms);
 	number = kci_biased_announce(me);
 	head = atomic_load_explicit(&lc->out.head, memory_order_relaxed);
@@ -494,7 +525,7 @@ int kci_fast_send_bare(kc_chan_t *ch, void *addr, size_t len, long timeout_ms)
 	uint32_t number;
 	size_t tail;
 
-	if (!me || lc->hands || !kci_biased_owns(&lc->send_lock, me))
+	if (!me || lc->head.hands || !kci_biased_owns(&lc->send_lock, me))
 		return send_bare_other(lc, addr, len, timeout_ms);
 	number = kci_biased_announce(me);
 	tail = atomic_load_explicit(&lc->in.tail, memory_order_relaxed);
@@ -520,7 +551,7 @@ int kci_fast_recv_bare(kc_chan_t *ch, void **ret_addr, size_t *ret_len, long tim
 	uint32_t number;
 	size_t head;
 
-	if (!me || lc->hands || !kci_biased_owns(&lc->recv_lock, me))
+	if (!me || lc->head.hands || !kci_biased_owns(&lc->recv_lock, me))
 		return recv_bare_other(lc, ret_addr, ret_len, timeout_ms);
 	number = kci_biased_announce(me);
 	head = atomic_load_explicit(&lc->out.head, memory_order_relaxed);

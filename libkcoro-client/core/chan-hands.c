@@ -29,7 +29,7 @@ static inline void hands_unlock(struct kci_local *lc, struct kci_bias *me)
 static inline void met(struct kci_local *lc, struct kci_bias *me, struct kci_op *op,
 		       const void *elem)
 {
-	kci_list_remove(&op->link);
+	kci_list_remove(&op->seat.link);
 	op->done = 1;
 	lc->in.sent++;
 	lc->out.received++;
@@ -39,17 +39,38 @@ static inline void met(struct kci_local *lc, struct kci_bias *me, struct kci_op 
 	kci_waiter_unpark(&op->waiter);
 }
 
+/* The first who waits, a clause of a select being claimed. *ret_other: there is one for which
+ * this is not the place. */
+static inline struct kci_op *hands_first(struct kci_local *lc, struct kci_list *queue,
+					 bool *ret_other)
+{
+	struct kci_seat *seat;
+
+	*ret_other = false;
+	while ((seat = KCI_LIST_FIRST(queue, struct kci_seat, link))) {
+		if (__builtin_expect(!seat->choice, 1))
+			return KC_CONTAINER_OF(seat, struct kci_op, seat);
+		if (seat->choice->probe || lc->watched) {
+			*ret_other = true;
+			return NULL;
+		}
+		kci_list_remove(&seat->link);
+		kci_list_append(&lc->leaving, &seat->link);
+		if (kci_seat_claim(seat)) {
+			kci_choice_become(seat->choice, kci_clause_of(seat));
+			return &seat->choice->op;
+		}
+	}
+	return NULL;
+}
+
 /* Nobody is there. Without a deadline or a token nothing but a partner or the end of the channel
  * ends the wait, and neither leaves anything to be done with the channel. */
 static inline long wait_to_meet(struct kci_local *lc, struct kci_bias *me, struct kci_op *op,
 				struct kci_list *list)
 {
-	op->done = 0;
-	op->filled = 0;
-	op->code = 0;
 	kci_waiter_init(&op->waiter);
-	kci_list_init(&op->link);
-	kci_list_append(list, &op->link);
+	kci_list_append(list, &op->seat.link);
 	hands_unlock(lc, me);
 	(void)kci_waiter_park(&op->waiter, KC_NEVER, NULL);
 	return op->done ? 1 : op->code;
@@ -59,25 +80,25 @@ long kci_hand_send(struct kci_local *lc, const void *elem, bool single, bool wai
 {
 	size_t size = lc->head.elem_size;
 	struct kci_send send = { .elems = elem, .n = 1, .timeout_ms = -1 };
-	struct kci_op *to, op;
+	struct kci_op *to = NULL, op;
 	struct kci_bias *me;
+	bool other = true;
 
 	me = hands_lock(lc);
-	to = KCI_LIST_FIRST(&lc->receivers, struct kci_op, link);
-	if (single && to && to->recv->n == 1 && to->recv->cap >= size && !to->recv->msgs &&
-	    !lc->watched) {
+	if (single)
+		to = hands_first(lc, &lc->receivers, &other);
+	if (to && to->recv->n == 1 && to->recv->cap >= size && !to->recv->msgs && !lc->watched) {
 		kci_spsc_copy(to->recv->buf, elem, size);
 		to->filled = size;
 		met(lc, me, to, elem);
 		return 1;
 	}
-	if (to || !single || !waits || lc->closed || lc->watched || !lc->head.uncounted) {
+	if (to || other || !waits || lc->closed || lc->watched || !lc->head.uncounted) {
 		kci_local_count(lc);
 		hands_unlock(lc, me);
 		return 0;
 	}
-	op.send = &send;
-	op.recv = NULL;
+	kci_op_init(&op, &send, NULL);
 	return wait_to_meet(lc, me, &op, &lc->senders);
 }
 
@@ -85,22 +106,23 @@ long kci_hand_recv(struct kci_local *lc, void *ret_elem, bool single, bool waits
 {
 	size_t size = lc->head.elem_size;
 	struct kci_recv recv = { .buf = ret_elem, .cap = size, .n = 1, .timeout_ms = -1 };
-	struct kci_op *from, op;
+	struct kci_op *from = NULL, op;
 	struct kci_bias *me;
+	bool other = true;
 
 	me = hands_lock(lc);
-	from = KCI_LIST_FIRST(&lc->senders, struct kci_op, link);
-	if (single && from && from->send->n == 1 && !lc->watched) {
+	if (single)
+		from = hands_first(lc, &lc->senders, &other);
+	if (from && from->send->n == 1 && !lc->watched) {
 		kci_spsc_copy(ret_elem, from->send->elems, size);
 		met(lc, me, from, ret_elem);
 		return 1;
 	}
-	if (from || !single || !waits || lc->closed || lc->watched || !lc->head.uncounted) {
+	if (from || other || !waits || lc->closed || lc->watched || !lc->head.uncounted) {
 		kci_local_count(lc);
 		hands_unlock(lc, me);
 		return 0;
 	}
-	op.recv = &recv;
-	op.send = NULL;
+	kci_op_init(&op, NULL, &recv);
 	return wait_to_meet(lc, me, &op, &lc->receivers);
 }

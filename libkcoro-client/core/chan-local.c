@@ -73,6 +73,7 @@ static int local_new(kc_chan_t **ret, const struct kc_chan_options *opts)
 	kci_queue_init(&lc->queue, o.elem_size);
 	kci_list_init(&lc->senders);
 	kci_list_init(&lc->receivers);
+	kci_list_init(&lc->leaving);
 	kci_local_shape(lc);
 	*ret = &lc->head;
 	return 0;
@@ -109,9 +110,13 @@ static void close_locked(struct kci_local *lc, struct kci_after *after)
 	lc->closed = true;
 	/* receivers wait only while there is nothing to drain */
 	for (size_t i = 0; i < KC_ARRAY_SIZE(lists); i++) {
-		struct kci_op *op;
+		struct kci_seat *seat;
 
-		while ((op = KCI_LIST_FIRST(lists[i], struct kci_op, link))) {
+		while ((seat = kci_local_first(lc, lists[i]))) {
+			struct kci_op *op = kci_local_claim(lc, seat, after);
+
+			if (!op)
+				continue;
 			op->code = KC_EPIPE;
 			kci_chan_failed(&lc->head, op->send != NULL, KC_EPIPE);
 			kci_after_wake(after, op);
@@ -221,6 +226,7 @@ static void local_destroy(kc_chan_t *ch)
 	struct taken left;
 
 	(void)local_close(ch);
+	kci_local_await_seats(lc);
 	kci_chan_wait_idle(ch);
 	kci_local_lock(lc);
 	(void)take_all(lc, &lc->ledger.dropped_destroyed, &left);

@@ -30,8 +30,8 @@
 #include "libkcoro-client/core/chan-ops.h"
 #include "libkcoro-client/core/chan-queue.h"
 #include "libkcoro-client/core/chan-ring.h"
+#include "libkcoro-client/core/choice.h"
 #include "libkcoro-client/core/list.h"
-#include "libkcoro-client/core/waiter.h"
 #include "libkcoro-client/port/biased.h"
 #include "libkcoro-client/port/kcoro_port.h"
 
@@ -50,7 +50,6 @@ struct kci_local {
 	struct kc_chan head;
 	/* this lies in it, at a line's beginning */
 	void *memory __attribute__((aligned(64)));
-	bool hands;	  /* a rendezvous of fixed elements */
 	bool bare_desc;	  /* descriptors, and their backend only wants to see them at the call */
 	size_t capacity;  /* elements the queue may hold; 0 = it never holds any */
 	size_t max_bytes; /* 0 = not bounded by bytes */
@@ -72,20 +71,28 @@ struct kci_local {
 	_Atomic uint32_t gate __attribute__((aligned(64))); /* not 0: both locks are needed */
 	struct kci_spsc ring;
 
-	bool closed;
-	struct kci_queue queue; /* what is not for the ring */
-	struct kci_list senders; /* struct kci_op, in the order they came */
+	/* who waits, and what a select has to look at for that: one line */
+	bool closed __attribute__((aligned(64)));
+	bool watched; /* one of the bells was asked for */
+	bool gated;   /* it has a ring, and so a gate; */
+	bool direct;  /* or head.hands: kept here as well, for that one line */
+	struct kci_waiter *undertaker; /* of who destroys the channel once all seats have left */
+	struct kci_list senders; /* struct kci_seat, in the order they came */
 	struct kci_list receivers;
+	struct kci_list leaving; /* seats of selects that something was found for */
+
+	struct kci_queue queue; /* what is not for the ring */
 	struct kc_ledger ledger; /* queued is the queue's len */
 	uint64_t bytes_sent; /* these without what chan-fast.c moved */
 	uint64_t bytes_received;
-	bool watched; /* one of these was asked for */
 	struct kci_bell send_bell, recv_bell;
 };
 
 /* Both locks, or the one that stands for both; by their owner at no cost. Nothing that may
  * switch to another coroutine in between. */
 void kci_local_lock(struct kci_local *lc);
+/* The same while others may be locked this way as well: nobody enters as the owner. */
+void kci_local_lock_also(struct kci_local *lc);
 /* Sets the gate as the channel is now. The channel may be gone afterwards. */
 void kci_local_unlock(struct kci_local *lc);
 
@@ -94,19 +101,6 @@ static inline size_t kci_local_queued(const struct kci_local *lc)
 {
 	return lc->ring.most ? kci_spsc_len(&lc->in, &lc->out) : lc->queue.len;
 }
-
-/* One call while it is at work; lies in the caller's frame, and on the list of
- * those who wait once it blocks. Exactly one of send and recv is set. */
-struct kci_op {
-	struct kci_list link; /* on no list: nobody can find it any more */
-	struct kci_waiter waiter;
-	struct kci_op *wake_next;
-	const struct kci_send *send;
-	struct kci_recv *recv;
-	size_t done;   /* elements moved so far */
-	size_t filled; /* bytes written to recv->buf */
-	int code;      /* why it ended; counts only where nothing was moved; 0 = it has not */
-};
 
 /* What a locked section leaves to be done once the lock is free. */
 struct kci_after {
@@ -130,6 +124,21 @@ void kci_local_put(struct kci_local *lc, struct kci_op *op, struct kci_after *af
 void kci_local_take(struct kci_local *lc, struct kci_op *op, struct kci_after *after);
 /* There may be room: those who wait to send, in order. */
 void kci_local_refill(struct kci_local *lc, struct kci_after *after);
+/* The first who waits in one of the two queues, or NULL; stale seats in front of it leave. */
+struct kci_seat *kci_local_first(struct kci_local *lc, struct kci_list *queue);
+/* What waits on this seat, to be completed; NULL: that was a select for which something was found
+ * before, or one that only wants to know. The seat is off the queue then. */
+struct kci_op *kci_local_claim(struct kci_local *lc, struct kci_seat *seat,
+			       struct kci_after *after);
+/* Is there room for so many bytes more, or will be, as the channel drops something for it? */
+bool kci_local_has_room(const struct kci_local *lc, size_t len);
+/* May a send proceed, or is it behind others? Where receivers wait as well, all senders that wait
+ * are of the same select as these. */
+static inline bool kci_local_is_next(struct kci_local *lc)
+{
+	return kci_list_empty(&lc->senders) || !kci_local_first(lc, &lc->senders) ||
+	       kci_local_first(lc, &lc->receivers);
+}
 
 /* The element in a slot of the ring: there, or spread out in room. */
 const void *kci_local_in_slot(const struct kci_local *lc, const void *slot, struct kc_zdesc *room);
@@ -169,12 +178,18 @@ static inline uint64_t kci_local_desc_len(const struct kci_local *lc, const void
 	return lc->bare_desc ? ((const struct kc_zdesc *)elem)->len : 0;
 }
 
-/* chan-hands.c, for a channel with `hands`. 1: the element has gone from hand to hand; 0: that is
+/* chan-hands.c, for a channel with head.hands. 1: the element has gone from hand to hand; 0: that is
  * for the long way to do, and the call is counted; or a code. */
 long kci_hand_send(struct kci_local *lc, const void *elem, bool single, bool waits);
 long kci_hand_recv(struct kci_local *lc, void *ret_elem, bool single, bool waits);
 
+/* select-local.c: for kc_chan_destroy(), once the channel is closed: until no seat is left. */
+void kci_local_await_seats(struct kci_local *lc);
+
 /* chan-fast.c */
+/* Carry out a clause, if it takes no more than a ring and a lock that this thread owns. */
+bool kci_fast_clause(struct kci_local *lc, const struct kc_clause *clause);
+
 /* What kind and size of elements mean for how the channel works; before its first use. */
 void kci_local_shape(struct kci_local *lc);
 

@@ -22,10 +22,44 @@ void kci_after_init(struct kci_after *after, const struct kci_local *lc)
 
 void kci_after_wake(struct kci_after *after, struct kci_op *op)
 {
-	kci_list_remove(&op->link);
+	kci_list_remove(&op->seat.link);
 	op->wake_next = NULL;
 	*after->wake_end = op;
 	after->wake_end = &op->wake_next;
+}
+
+/* ---- who waits ----------------------------------------------------------- */
+
+static void leave(struct kci_local *lc, struct kci_seat *seat)
+{
+	kci_list_remove(&seat->link);
+	kci_list_append(&lc->leaving, &seat->link);
+}
+
+struct kci_seat *kci_local_first(struct kci_local *lc, struct kci_list *queue)
+{
+	struct kci_seat *seat;
+
+	while ((seat = KCI_LIST_FIRST(queue, struct kci_seat, link)) && kci_seat_is_stale(seat))
+		leave(lc, seat);
+	return seat;
+}
+
+struct kci_op *kci_local_claim(struct kci_local *lc, struct kci_seat *seat,
+			       struct kci_after *after)
+{
+	struct kci_choice *choice = seat->choice;
+
+	if (!choice)
+		return KC_CONTAINER_OF(seat, struct kci_op, seat);
+	leave(lc, seat);
+	if (!kci_seat_claim(seat))
+		return NULL;
+	kci_choice_become(choice, kci_clause_of(seat));
+	if (!choice->probe)
+		return &choice->op;
+	kci_after_wake(after, &choice->op);
+	return NULL;
 }
 
 /* ---- elements ------------------------------------------------------------ */
@@ -58,17 +92,26 @@ static void account_sent(struct kci_local *lc, const void *elem, size_t len)
 	lc->bytes_sent += payload(lc, elem, len);
 }
 
+/* Room in a receiver's buffer; if there is none for its first element, that ends it. */
+static bool has_room(struct kci_op *to, size_t len)
+{
+	struct kci_recv *recv = to->recv;
+
+	if (len <= recv->cap - to->filled)
+		return true;
+	recv->needed = len;
+	to->code = KC_EMSGSIZE; /* counts only if it is the first */
+	return false;
+}
+
 /* Write an element into a receiver's buffer. false: it does not fit. */
 static bool deliver(struct kci_local *lc, struct kci_op *to, const void *elem, size_t len)
 {
 	struct kci_recv *recv = to->recv;
 	char *at;
 
-	if (len > recv->cap - to->filled) {
-		recv->needed = len;
-		to->code = KC_EMSGSIZE; /* counts only if it is the first */
+	if (!has_room(to, len))
 		return false;
-	}
 	at = recv->buf;
 	if (at) /* may be NULL where there is no room: then the element is empty */
 		at += to->filled;
@@ -203,19 +246,46 @@ static bool enqueue(struct kci_local *lc, struct kci_op *op, struct kci_after *a
 	return true;
 }
 
+/* ---- clauses -------------------------------------------------------------- */
+
+/* Of what a clause sends. */
+static size_t clause_len(const struct kci_local *lc, struct kci_seat *seat)
+{
+	return lc->head.elem_size ? lc->head.elem_size : kci_clause_of(seat)->size;
+}
+
+bool kci_local_has_room(const struct kci_local *lc, size_t len)
+{
+	return kci_local_fits(lc, len) || lc->head.kind == KC_CONFLATED ||
+	       lc->overflow != KC_OVERFLOW_BLOCK;
+}
+
+/* Would a clause that sends be taken? Not by its own select. */
+static bool would_take(struct kci_local *lc, struct kci_seat *seat)
+{
+	for (struct kci_list *at = lc->receivers.next; at != &lc->receivers; at = at->next) {
+		const struct kci_seat *other = KC_CONTAINER_OF(at, struct kci_seat, link);
+
+		if (other->choice != seat->choice && !kci_seat_is_stale(other))
+			return true;
+	}
+	return kci_local_has_room(lc, clause_len(lc, seat));
+}
+
 /* ---- the two directions -------------------------------------------------- */
 
 void kci_local_put(struct kci_local *lc, struct kci_op *op, struct kci_after *after)
 {
 	while (op->done < op->send->n) {
-		struct kci_op *receiver = KCI_LIST_FIRST(&lc->receivers, struct kci_op, link);
+		struct kci_seat *seat = kci_local_first(lc, &lc->receivers);
+		struct kci_op *receiver = seat ? kci_local_claim(lc, seat, after) : NULL;
 
 		if (receiver) {
 			/* ends the receiver's wait in any case: with an element, or
 			 * because the first is longer than the room it has */
 			hand_over(lc, op, receiver);
 			kci_after_wake(after, receiver);
-		} else if (!enqueue(lc, op, after)) {
+		} else if (!seat && !enqueue(lc, op, after)) {
 			return;
 		}
 	}
@@ -223,9 +293,17 @@ void kci_local_put(struct kci_local *lc, struct kci_op *op, struct kci_after *af
 
 void kci_local_refill(struct kci_local *lc, struct kci_after *after)
 {
-	struct kci_op *sender;
+	struct kci_seat *seat;
 
-	while ((sender = KCI_LIST_FIRST(&lc->senders, struct kci_op, link))) {
+	while ((seat = kci_local_first(lc, &lc->senders))) {
+		struct kci_op *sender;
+
+		/* a clause is claimed only if it will proceed */
+		if (seat->choice && !would_take(lc, seat))
+			return;
+		sender = kci_local_claim(lc, seat, after);
+		if (!sender)
+			continue;
 		kci_local_put(lc, sender, after);
 		if (sender->done == 0 && sender->code == 0)
 			return;
@@ -236,6 +314,7 @@ void kci_local_refill(struct kci_local *lc, struct kci_after *after)
 void kci_local_take(struct kci_local *lc, struct kci_op *op, struct kci_after *after)
 {
 	while (op->done < op->recv->n) {
+		struct kci_seat *seat;
 		struct kci_op *sender;
 
 		if (kci_local_queued(lc) > 0) {
@@ -250,9 +329,12 @@ void kci_local_take(struct kci_local *lc, struct kci_op *op, struct kci_after *a
 		}
 		/* what waits to get in comes after what is in, so it need not go through
 		 * the queue */
-		sender = KCI_LIST_FIRST(&lc->senders, struct kci_op, link);
-		if (!sender)
+		seat = kci_local_first(lc, &lc->senders);
+		if (!seat || (seat->choice && !has_room(op, clause_len(lc, seat))))
 			break;
+		sender = kci_local_claim(lc, seat, after);
+		if (!sender)
+			continue;
 		hand_over(lc, sender, op);
 		if (sender->done == 0)
 			break;

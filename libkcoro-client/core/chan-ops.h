@@ -25,6 +25,7 @@
 #include "kcoro/stats.h"
 #include "kcoro/zref.h"
 
+struct kci_remote_ops;
 struct kci_waiter;
 
 /* One send call, of any spelling. */
@@ -74,6 +75,8 @@ struct kci_chan_ops {
 	long (*ack)(kc_chan_t *ch, const struct kc_lease *leases, size_t n);
 	int (*nack)(kc_chan_t *ch, const struct kc_lease *lease);
 	int (*extend)(kc_chan_t *ch, const struct kc_lease *lease, unsigned lease_ms);
+	/* How a select deals with it; NULL: as with a local channel. */
+	const struct kci_remote_ops *select;
 };
 
 /* Failures of one direction: what kc_op_failures reports. */
@@ -95,6 +98,7 @@ struct kc_chan {
 	size_t max_msg;	       /* messages only */
 	unsigned capabilities; /* KC_CHAN_CAP_*; fixed once the channel is in use */
 	enum kci_fast fast;    /* which elements may go by kci_fast_send() and its kin */
+	bool hands;	       /* a rendezvous of fixed elements, from hand to hand */
 	bool uncounted;	       /* calls without deadline and token keep themselves safe from
 				* kc_chan_destroy(): not counted below */
 	/* core/chan.c's own: */

@@ -69,13 +69,13 @@ static int wait_for_completion(struct kci_local *lc, struct kci_op *op, uint64_t
 		return 0;
 	kci_after_init(&after, lc);
 	kci_local_lock(lc);
-	if (kci_list_empty(&op->link)) {
+	if (kci_list_empty(&op->seat.link)) {
 		/* completed while this thread woke up: that wins */
 		kci_local_unlock(lc);
 		kci_waiter_await(&op->waiter);
 		return 0;
 	}
-	kci_list_remove(&op->link);
+	kci_list_remove(&op->seat.link);
 	kci_chan_failed(&lc->head, op->send != NULL, r);
 	/* it may have been a sender whose message did not fit and that held up others */
 	kci_local_refill(lc, &after);
@@ -83,18 +83,6 @@ static int wait_for_completion(struct kci_local *lc, struct kci_op *op, uint64_t
 	kci_local_unlock(lc);
 	kci_after_run(lc, &after, NULL);
 	return r;
-}
-
-/* The waiter is made if it is needed. */
-static inline void op_init(struct kci_op *op, const struct kci_send *send,
-			       struct kci_recv *recv)
-{
-	kci_list_init(&op->link);
-	op->send = send;
-	op->recv = recv;
-	op->done = 0;
-	op->filled = 0;
-	op->code = 0;
 }
 
 static long op_result(const struct kci_op *op)
@@ -114,7 +102,7 @@ long kci_local_send(kc_chan_t *ch, const struct kci_send *send)
 	bool waits;
 	int r;
 
-	op_init(&op, send, NULL);
+	kci_op_init(&op, send, NULL);
 	if (lc->zcopy) {
 		desc = *(const struct kc_zdesc *)send->elems;
 		if (!desc.addr || desc.len == 0)
@@ -130,7 +118,7 @@ long kci_local_send(kc_chan_t *ch, const struct kci_send *send)
 	kci_local_lock(lc);
 	if (lc->closed)
 		op.code = KC_EPIPE;
-	else if (kci_list_empty(&lc->senders)) /* else: behind those who wait */
+	else if (kci_local_is_next(lc))
 		kci_local_put(lc, &op, &after);
 	waits = op.done == 0 && op.code == 0;
 	if (waits && send->timeout_ms == 0) {
@@ -140,7 +128,7 @@ long kci_local_send(kc_chan_t *ch, const struct kci_send *send)
 	}
 	if (waits) {
 		kci_waiter_init(&op.waiter);
-		kci_list_append(&lc->senders, &op.link);
+		kci_list_append(&lc->senders, &op.seat.link);
 	} else if (op.done == 0) {
 		kci_chan_failed(ch, true, op.code);
 	}
@@ -166,7 +154,7 @@ long kci_local_recv(kc_chan_t *ch, struct kci_recv *recv)
 	bool waits;
 	int r;
 
-	op_init(&op, NULL, recv);
+	kci_op_init(&op, NULL, recv);
 	kci_after_init(&after, lc);
 	kci_local_lock(lc);
 	kci_local_take(lc, &op, &after);
@@ -182,7 +170,7 @@ long kci_local_recv(kc_chan_t *ch, struct kci_recv *recv)
 	if (waits) {
 		kci_spsc_trim(&lc->ring, &lc->in, &lc->out);
 		kci_waiter_init(&op.waiter);
-		kci_list_append(&lc->receivers, &op.link);
+		kci_list_append(&lc->receivers, &op.seat.link);
 	} else if (op.done == 0) {
 		kci_chan_failed(ch, false, op.code);
 	}

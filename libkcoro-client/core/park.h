@@ -13,6 +13,7 @@
 #ifndef KCI_PARK_H
 #define KCI_PARK_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kcoro/cancel.h"
@@ -23,6 +24,7 @@
 #define KCI_CANCELLED 2u /* its token is set */
 #define KCI_EXPIRED   4u /* its alarm */
 #define KCI_PARKED    8u /* it is away (of a thread: it sleeps, and has to be woken) */
+#define KCI_STIRRED   16u /* something may be there for it: it is to look */
 
 /* The running coroutine; NULL on a plain thread, and in a forked child. */
 kc_coro_t *kci_coro_current(void);
@@ -50,14 +52,24 @@ struct kci_waiter;
  * one blocks the thread. */
 kc_coro_t *kci_coro_polling(void);
 
+/* A descriptor that is waited for. */
+struct kci_fd_wait {
+	int fd;
+	short events; /* as of poll() */
+	short came;   /* out: those that have come; or 0 */
+	/* the scheduler's: */
+	struct kci_fd_wait *next;
+	struct kci_waiter *waiter;
+};
+
 /*
- * Wait, as the coroutine that made w just now, until fd has one of the events: those that
- * came. KC_ETIME at the deadline, KC_ECANCELED once token (may be NULL) is set, or a code of
- * kc_wait_fd(). 0: somebody else unparked w, and nothing has come. Who does so must find w
- * under a lock that the caller takes after this and before w is gone.
+ * Wait, as the coroutine that made w, until one of n descriptors has one of its events, or w is
+ * unparked or stirred by somebody else: 0. KC_ETIME at the deadline, KC_ECANCELED once token
+ * (may be NULL) is set, or a code of kc_wait_fd(). Who stirs w must find it under a lock
+ * that the caller takes after this and before w is gone.
  */
-int kci_coro_wait_fd(struct kci_waiter *w, int fd, short events, uint64_t deadline,
-		     kc_cancel_t *token);
+int kci_coro_wait_fds(struct kci_waiter *w, struct kci_fd_wait *fds, size_t n, uint64_t deadline,
+		      kc_cancel_t *token);
 
 /* Raise a flag in the word a coroutine waits on, and make it ready if that is for the
  * caller to do. The word may be gone afterwards. */

@@ -17,6 +17,9 @@
 #include "libkcoro-client/core/waiter.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "kcoro/error.h"
 #include "libkcoro-client/core/park.h"
@@ -50,7 +53,23 @@ void kci_waiter_set_hook(void (*fn)(void))
 void kci_waiter_init(struct kci_waiter *w)
 {
 	atomic_init(&w->flags, 0);
+	w->fd = -1;
 	w->coro = kci_coro_current();
+}
+
+/* Of a thread that polls: who takes PARKED down writes once to its eventfd, which stays until
+ * that is done (thread_poll()). */
+static void raise_by_fd(struct kci_waiter *w, uint32_t flag)
+{
+	const uint64_t one = 1;
+	int fd = w->fd;
+	uint32_t old = atomic_load_explicit(&w->flags, memory_order_relaxed);
+
+	while (!atomic_compare_exchange_weak_explicit(&w->flags, &old, (old | flag) & ~KCI_PARKED,
+						      memory_order_acq_rel, memory_order_relaxed))
+		;
+	if (old & KCI_PARKED)
+		(void)!write(fd, &one, sizeof(one));
 }
 
 static void raise_flag(struct kci_waiter *w, uint32_t flag)
@@ -60,6 +79,10 @@ static void raise_flag(struct kci_waiter *w, uint32_t flag)
 
 	if (coro) {
 		kci_coro_raise(coro, word, flag);
+		return;
+	}
+	if (w->fd >= 0) {
+		raise_by_fd(w, flag);
 		return;
 	}
 	/* with this the owner may leave and the word be gone; waking its address is
@@ -73,14 +96,29 @@ void kci_waiter_unpark(struct kci_waiter *w)
 	raise_flag(w, KCI_UNPARKED);
 }
 
-static void on_cancel(struct kci_cancel_hook *hook)
-{
-	raise_flag(KC_CONTAINER_OF(hook, struct kci_waiter, hook), KCI_CANCELLED);
-}
-
 static bool is_up(struct kci_waiter *w, uint32_t mask)
 {
 	return atomic_load_explicit(&w->flags, memory_order_acquire) & mask;
+}
+
+bool kci_waiter_is_unparked(struct kci_waiter *w)
+{
+	return is_up(w, KCI_UNPARKED);
+}
+
+void kci_waiter_stir(struct kci_waiter *w)
+{
+	raise_flag(w, KCI_STIRRED);
+}
+
+void kci_waiter_calm(struct kci_waiter *w)
+{
+	atomic_fetch_and_explicit(&w->flags, ~KCI_STIRRED, memory_order_acquire);
+}
+
+static void on_cancel(struct kci_cancel_hook *hook)
+{
+	raise_flag(KC_CONTAINER_OF(hook, struct kci_waiter, hook), KCI_CANCELLED);
 }
 
 static bool look(struct kci_waiter *w, uint32_t mask)
@@ -167,15 +205,56 @@ static int coro_sleep(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
 		       KC_ETIME;
 }
 
-static int sleep_until(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
+/* In ppoll(): 0, or a code. */
+static int thread_poll(struct kci_waiter *w, uint32_t mask, struct kci_fd_wait *fds, size_t n,
+		       uint64_t deadline)
 {
-	return w->coro ? coro_sleep(w, mask, deadline) : thread_sleep(w, mask, deadline);
+	struct pollfd p[KCI_POLL_MOST + 1] = { { .fd = w->fd, .events = POLLIN } };
+	uint64_t left = kci_deadline_left(deadline), count;
+	struct timespec ts = { .tv_sec = (time_t)(left / KC_NS_PER_SEC),
+			       .tv_nsec = (long)(left % KC_NS_PER_SEC) };
+	int saved = kci_thread_nocancel(), got = 0;
+	uint32_t flags;
+
+	for (size_t i = 0; i < n; i++) {
+		p[i + 1] = (struct pollfd){ .fd = fds[i].fd, .events = fds[i].events };
+		fds[i].came = 0;
+	}
+	flags = atomic_fetch_or_explicit(&w->flags, KCI_PARKED, memory_order_acq_rel);
+	if (!(flags & mask))
+		got = ppoll(p, n + 1, deadline == KC_NEVER ? NULL : &ts, NULL);
+	for (size_t i = 0; got > 0 && i < n; i++)
+		fds[i].came = p[i + 1].revents;
+	flags = atomic_fetch_and_explicit(&w->flags, ~KCI_PARKED, memory_order_acq_rel);
+	/* somebody else took it down, and writes for certain: after that it is done with w->fd */
+	if (!(flags & KCI_PARKED))
+		(void)!read(w->fd, &count, sizeof(count));
+	kci_thread_nocancel_end(saved);
+	if (flags & mask || got > 0)
+		return 0;
+	return got < 0 && errno != EINTR ? KC_ENOMEM : kci_deadline_left(deadline) > 0 ? 0 : KC_ETIME;
 }
 
-int kci_waiter_park(struct kci_waiter *w, uint64_t deadline, kc_cancel_t *token)
+static int sleep_until(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
+{
+	if (w->coro)
+		return coro_sleep(w, mask, deadline);
+	if (w->fd < 0)
+		return thread_sleep(w, mask, deadline);
+	while (!is_up(w, mask)) {
+		int r = thread_poll(w, mask, NULL, 0, deadline);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int wait_for(struct kci_waiter *w, struct kci_fd_wait *fds, size_t n, uint64_t deadline,
+		    kc_cancel_t *token)
 {
 	void (*hook)(void) = atomic_load_explicit(&park_hook, memory_order_acquire);
-	uint32_t mask = KCI_UNPARKED;
+	uint32_t mask = KCI_UNPARKED | KCI_STIRRED;
 	uint32_t flags;
 	int r;
 
@@ -186,15 +265,31 @@ int kci_waiter_park(struct kci_waiter *w, uint64_t deadline, kc_cancel_t *token)
 	}
 	if (hook)
 		hook();
-	r = sleep_until(w, mask, deadline);
+	if (n > 0)
+		r = thread_poll(w, mask, fds, n, deadline);
+	else
+		r = sleep_until(w, mask, deadline);
 	/* Once it has raised its flag the hook is on no list and is not touched again: then there
 	 * is no need to wait for a trigger that is at work on thousands of others. */
 	if (token && !(atomic_load_explicit(&w->flags, memory_order_acquire) & KCI_CANCELLED))
 		kci_cancel_hook_remove(token, &w->hook);
 	flags = atomic_load_explicit(&w->flags, memory_order_acquire);
-	if (flags & KCI_UNPARKED)
+	if (flags & (KCI_UNPARKED | KCI_STIRRED))
 		return 0;
 	return flags & KCI_CANCELLED ? KC_ECANCELED : r;
+}
+
+int kci_waiter_park(struct kci_waiter *w, uint64_t deadline, kc_cancel_t *token)
+{
+	return wait_for(w, NULL, 0, deadline, token);
+}
+
+int kci_waiter_poll(struct kci_waiter *w, struct kci_fd_wait *fds, size_t n, uint64_t deadline,
+		    kc_cancel_t *token)
+{
+	if (n == 0 || !w->coro)
+		return wait_for(w, fds, n, deadline, token);
+	return kci_coro_wait_fds(w, fds, n, deadline, token);
 }
 
 void kci_waiter_await(struct kci_waiter *w)

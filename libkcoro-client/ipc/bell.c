@@ -13,14 +13,20 @@
 #include "libkcoro-client/core/park.h"
 #include "libkcoro-client/ipc/debug.h"
 
+void kci_bell_hang_on(kc_ipc_conn_t *conn, struct kci_bell *bell, struct kci_waiter *waiter)
+{
+	atomic_init(&bell->rung, false);
+	bell->waiter = waiter;
+	conn->bell = bell;
+}
+
 void kci_bell_hang(kc_ipc_conn_t *conn, struct kci_bell *bell)
 {
-	bell->parks = kci_coro_polling() != NULL;
-	if (!bell->parks)
+	bell->waiter = NULL;
+	if (!kci_coro_polling())
 		return;
-	atomic_init(&bell->rung, false);
-	kci_waiter_init(&bell->waiter);
-	conn->bell = bell;
+	kci_waiter_init(&bell->own);
+	kci_bell_hang_on(conn, bell, &bell->own);
 }
 
 void kci_bell_take(kc_ipc_conn_t *conn)
@@ -44,7 +50,7 @@ void kci_conn_wake(kc_ipc_conn_t *conn)
 	if (!bell)
 		kci_conn_ring(conn);
 	else if (!atomic_exchange_explicit(&bell->rung, true, memory_order_acq_rel))
-		kci_waiter_unpark(&bell->waiter);
+		kci_waiter_stir(bell->waiter);
 }
 
 /* For ppoll(): NULL is for ever. */
@@ -80,21 +86,22 @@ static int thread_await(kc_ipc_conn_t *conn, int fd, short events, uint64_t dead
 static int coro_await(struct kci_bell *bell, int fd, short events, uint64_t deadline,
 		      kc_cancel_t *token)
 {
+	struct kci_fd_wait wait = { .fd = fd, .events = events };
 	int r;
 
 	/* what the thread was told belongs to others from here on */
 	kci_detail_clear();
-	r = kci_coro_wait_fd(&bell->waiter, fd, events, deadline, token);
+	r = kci_coro_wait_fds(bell->waiter, &wait, 1, deadline, token);
 	if (atomic_load_explicit(&bell->rung, memory_order_acquire) || r == KC_ETIME ||
 	    r == KC_ECANCELED)
 		return 0;
-	return r;
+	return r < 0 ? r : wait.came;
 }
 
 int kci_bell_await(kc_ipc_conn_t *conn, struct kci_bell *bell, int fd, short events,
 		   uint64_t deadline, kc_cancel_t *token)
 {
-	return bell->parks ? coro_await(bell, fd, events, deadline, token)
+	return bell->waiter ? coro_await(bell, fd, events, deadline, token)
 			   : thread_await(conn, fd, events, deadline);
 }
 

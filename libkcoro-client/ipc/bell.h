@@ -11,7 +11,9 @@
  * thread looks once too often. A bell is taken down with the lock held, too, so who rings
  * one always rings it while its owner is still there; and whoever also wakes that owner,
  * because the descriptor is ready, does so under the scheduler's lock, which the owner
- * takes before it comes back here (kci_coro_wait_fd()).
+ * takes before it comes back here (kci_coro_wait_fds()).
+ *
+ * A select that reads, thread or coroutine, hangs out a bell that stirs its own waiter.
  */
 #ifndef KCI_BELL_H
 #define KCI_BELL_H
@@ -20,14 +22,16 @@
 
 /* In the frame of who waits. */
 struct kci_bell {
-	struct kci_waiter waiter;
-	bool parks; /* it is a coroutine's */
+	struct kci_waiter *waiter; /* who is to be stirred; NULL: a thread that polls wake_fd */
+	struct kci_waiter own;
 	_Atomic bool rung;
 };
 
 /* Lock held: from here on kci_conn_wake() ends the wait that follows; and the end of that. */
 void kci_bell_hang(kc_ipc_conn_t *conn, struct kci_bell *bell);
 void kci_bell_take(kc_ipc_conn_t *conn);
+/* The first, for who waits with a waiter of its own. */
+void kci_bell_hang_on(kc_ipc_conn_t *conn, struct kci_bell *bell, struct kci_waiter *waiter);
 
 /*
  * Between the two, lock not held: the events of fd that came. 0: look again, because of

@@ -47,6 +47,7 @@ void kci_call_init(struct kci_call *call, kc_ipc_conn_t *conn, uint16_t type)
 	call->timeout_at = 0;
 	call->deadline = KC_NEVER;
 	call->on_reply = NULL;
+	call->on_offer = NULL;
 	call->arg = NULL;
 	call->result = 0;
 	call->count = 0;
@@ -202,7 +203,7 @@ static uint32_t calls_max(const kc_ipc_conn_t *conn)
 	return conn->hello.requests_max > 1 ? conn->hello.requests_max / 2 : 1;
 }
 
-int kci_call_run_locked(struct kci_call *call, kc_cancel_t *token)
+int kci_call_start(struct kci_call *call)
 {
 	kc_ipc_conn_t *conn = call->conn;
 	int r = kcp_frame_end_extra(&call->head, call->frame, call->request.extra_len);
@@ -218,6 +219,16 @@ int kci_call_run_locked(struct kci_call *call, kc_cancel_t *token)
 	conn->n_calls++;
 	call->outstanding = 1;
 	kci_list_append(&conn->outbox, &call->request.link);
+	return 0;
+}
+
+int kci_call_run_locked(struct kci_call *call, kc_cancel_t *token)
+{
+	kc_ipc_conn_t *conn = call->conn;
+	int r = kci_call_start(call);
+
+	if (r < 0)
+		return r;
 	kci_conn_pump(conn);
 	if (kci_conn_wait(conn, &call->wait, token) == KC_ECANCELED) {
 		kci_call_cancel(call);

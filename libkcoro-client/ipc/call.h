@@ -62,6 +62,7 @@ struct kci_call {
 	uint64_t deadline;
 
 	kci_reply_fn on_reply; /* may be NULL */
+	void (*on_offer)(struct kci_call *call); /* NULL: it asks for none */
 	void *arg;
 	int result;
 	uint32_t count; /* COUNT of the reply */
@@ -83,6 +84,10 @@ void kci_call_extra(struct kci_call *call, const void *data, size_t len);
 
 /* An on_reply that keeps the payload of a good reply in call->kept. */
 int kci_call_keep(struct kci_call *call, struct kcp_args *args, int code);
+
+/* Send, and return at once: 0, and it is under way until call->outstanding is 0; or a code. Lock
+ * held. It is written by the next pump. */
+int kci_call_start(struct kci_call *call);
 
 /* Send, wait, and return the result with its words. Lock held. When token is set the
  * request is cancelled. */

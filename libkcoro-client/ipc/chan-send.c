@@ -92,6 +92,14 @@ static void put_elements(struct kci_call *call, const void *elems, size_t bytes)
 		kci_call_extra(call, elems, bytes);
 }
 
+void kci_schan_put_one(struct kci_schan *sc, const struct kci_send *op, struct kci_call *call)
+{
+	if (op->msgs)
+		(void)put_messages(call, op, 1, 4 + op->msgs[0].len, NULL);
+	else
+		put_elements(call, op->elems, sc->elem_size);
+}
+
 long kci_schan_send(kc_chan_t *ch, const struct kci_send *op)
 {
 	struct kci_schan *sc = kci_schan_of(ch);

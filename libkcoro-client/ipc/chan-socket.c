@@ -191,6 +191,7 @@ const struct kci_chan_ops kci_schan_ops = {
 	.ack = kci_schan_ack,
 	.nack = kci_schan_nack,
 	.extend = kci_schan_extend,
+	.select = &kci_schan_select,
 };
 
 /* Does credit have an effect on this channel? (PROTOCOL.md, CREDIT) */

@@ -53,6 +53,8 @@ struct kci_schan {
 	struct kci_list recalled;   /* on conn->recalls */
 	uint32_t recall;	    /* elements wanted back */
 	struct kci_notify send_notify, recv_notify;
+
+	_Atomic uint64_t asked_ns; /* when a select last asked kcorod for it */
 };
 
 extern const struct kci_chan_ops kci_schan_ops;
@@ -86,6 +88,13 @@ long kci_schan_send(kc_chan_t *ch, const struct kci_send *op);
  * need. At least one, whatever it needs. */
 size_t kci_messages_fit(const struct kci_schan *sc, const struct kci_send *op, size_t n,
 			size_t max, size_t *ret_bytes);
+
+/* ELEMENTS of a SEND: the first of op. */
+void kci_schan_put_one(struct kci_schan *sc, const struct kci_send *op, struct kci_call *call);
+
+/* ---- select.c -------------------------------------------------------------- */
+
+extern const struct kci_remote_ops kci_schan_select;
 
 /* ---- recv.c ---------------------------------------------------------------- */
 

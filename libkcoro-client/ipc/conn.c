@@ -203,6 +203,7 @@ void kci_wait_init(struct kci_wait *wait)
 {
 	memset(wait, 0, sizeof(*wait));
 	kci_list_init(&wait->link);
+	wait->waiter = &wait->own;
 	wait->deadline = KC_NEVER;
 }
 
@@ -212,7 +213,7 @@ static void wake(struct kci_wait *wait)
 		return;
 	/* with the lock held: who is woken needs it before it can leave */
 	wait->parked = false;
-	kci_waiter_unpark(&wait->waiter);
+	kci_waiter_stir(wait->waiter);
 }
 
 void kci_wait_ready(struct kci_wait *wait)
@@ -222,7 +223,7 @@ void kci_wait_ready(struct kci_wait *wait)
 }
 
 /* Nobody reads any more: wake one who will. */
-static void pass_on(kc_ipc_conn_t *conn)
+void kci_conn_pass_on(kc_ipc_conn_t *conn)
 {
 	for (struct kci_list *l = conn->waiting.next; l != &conn->waiting; l = l->next) {
 		struct kci_wait *wait = KC_CONTAINER_OF(l, struct kci_wait, link);
@@ -238,13 +239,13 @@ static int park(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t *token)
 {
 	int r;
 
-	kci_waiter_init(&wait->waiter);
+	kci_waiter_init(&wait->own);
 	wait->parked = true;
 	/* what the thread was told belongs to others once this one is off it */
-	if (wait->waiter.coro)
+	if (wait->own.coro)
 		kci_detail_clear();
 	KC_MUTEX_UNLOCK(&conn->lock);
-	r = kci_waiter_park(&wait->waiter, wait->deadline, token);
+	r = kci_waiter_park(&wait->own, wait->deadline, token);
 	KC_MUTEX_LOCK(&conn->lock);
 	wait->parked = false;
 	return r;
@@ -292,7 +293,7 @@ int kci_conn_wait(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t *token
 		r = conn->reading ? park(conn, wait, token) : read_for_all(conn, wait, token);
 	kci_list_remove(&wait->link);
 	if (!conn->reading)
-		pass_on(conn);
+		kci_conn_pass_on(conn);
 	return wait->ready ? 0 : r;
 }
 
@@ -329,5 +330,5 @@ void kci_conn_take_over(kc_ipc_conn_t *conn)
 void kci_conn_hand_over(kc_ipc_conn_t *conn)
 {
 	conn->reading = false;
-	pass_on(conn);
+	kci_conn_pass_on(conn);
 }

@@ -110,12 +110,14 @@ struct kc_ipc_conn {
 	bool watching;		    /* a call whose reply has a descriptor is under way */
 	struct kcp_cursor *page;    /* shared with kcorod; NULL: not mapped. Set once */
 	uint64_t windowed_id;	    /* highest id of a SEND that need not be replied to */
+	uint64_t last_group;	    /* number of the latest select */
 };
 
 /* Somebody waiting. Lives in the frame of who waits. */
 struct kci_wait {
 	struct kci_list link; /* on conn->waiting */
-	struct kci_waiter waiter;
+	struct kci_waiter *waiter; /* to be stirred: its own, or that of a select */
+	struct kci_waiter own;
 	bool parked;	   /* away, and not woken yet */
 	bool ready;	   /* what it waits for is there */
 	bool drain;	   /* it waits for a live connection with nothing left to write */
@@ -173,6 +175,9 @@ int kci_conn_wait(kc_ipc_conn_t *conn, struct kci_wait *wait, kc_cancel_t *token
  * the code of a dead connection. */
 int kci_conn_drain(kc_ipc_conn_t *conn, kc_cancel_t *token);
 
+/* Lock held, by who reads and will do so no more: wake somebody who will. */
+void kci_conn_pass_on(kc_ipc_conn_t *conn);
+
 /* Become the reader when nobody else is (only once the connection is dead, when
  * everybody else leaves), and stop being it. */
 void kci_conn_take_over(kc_ipc_conn_t *conn);
@@ -196,6 +201,13 @@ int kci_notice_end(kc_ipc_conn_t *conn, size_t at);
 /* One turn of the reader: repair, write, wait, read, hand out. Drops the lock. token (may be
  * NULL) ends the wait of a coroutine; for a thread kci_conn_ring() has to do so. */
 void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait, kc_cancel_t *token);
+
+/* The two ends of a turn, lock held, for who waits in between for conn->stream.fd and
+ * conn->poll_events with a waiter of its own. false: nothing is to be waited for, and there is no
+ * other end. came: the events, or a code. */
+bool kci_conn_turn_begin(kc_ipc_conn_t *conn, const struct kci_wait *wait, struct kci_bell *bell,
+			 struct kci_waiter *waiter);
+void kci_conn_turn_end(kc_ipc_conn_t *conn, int came);
 
 /* ---- resume.c -------------------------------------------------------------- */
 

@@ -31,6 +31,17 @@ static const char *on_event(kc_ipc_conn_t *conn, uint16_t type, struct kcp_args 
 			      "kcorod ended the connection: %s", text);
 		return NULL;
 	}
+	if (type == KCP_OFFER) {
+		struct kci_request *request =
+			kci_request_find(conn, kcp_num(args, KCP_T_REQUEST, 0));
+
+		if (!request)
+			return NULL; /* cancelled meanwhile */
+		if (!request->call || !request->call->on_offer)
+			return "an offer for a request that asked for none";
+		request->call->on_offer(request->call);
+		return NULL;
+	}
 	sc = kci_schan_find(conn, (uint32_t)kcp_num(args, KCP_T_ATTACH, 0));
 	if (!sc)
 		return "an event for no attachment";
@@ -104,50 +115,80 @@ static void hand_out(kc_ipc_conn_t *conn)
 		kcp_stream_drop_fd(&conn->stream);
 }
 
-void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait, kc_cancel_t *token)
+/* What is to be done before one waits. false: there is nothing to wait for. */
+static bool prepare(kc_ipc_conn_t *conn, const struct kci_wait *wait)
 {
-	struct kci_bell bell;
-	int came, r = KC_EAGAIN;
-
 	if (conn->state == KCI_BROKEN) {
 		kci_conn_resume(conn);
 		if (conn->state == KCI_LIVE)
 			hand_out(conn);
-		return;
+		return false;
 	}
 	kci_conn_pump(conn);
 	if (conn->state != KCI_LIVE || wait->ready)
-		return;
+		return false;
 	conn->polling = true;
 	conn->poll_events = POLLIN;
 	if (kcp_stream_pending(&conn->stream))
 		conn->poll_events |= POLLOUT;
-	kci_bell_hang(conn, &bell);
 	kci_frames_lend(&conn->frames, &conn->stream);
 	kcp_stream_take_fds(&conn->stream, conn->watching);
-	KC_MUTEX_UNLOCK(&conn->lock);
+	return true;
+}
 
-	/* not if woken: something may have changed that reading depends on */
-	came = kci_bell_await(conn, &bell, conn->stream.fd, conn->poll_events, wait->deadline,
-			      token);
-	if (came > 0 && came & ~POLLOUT)
-		r = kcp_stream_fill(&conn->stream);
+/* The input half of the stream is the reader's: this needs no lock. What kcp_stream_fill() says;
+ * not if woken: something may have changed that reading depends on. */
+static int fill(kc_ipc_conn_t *conn, int came)
+{
+	return came > 0 && came & ~POLLOUT ? kcp_stream_fill(&conn->stream) : KC_EAGAIN;
+}
 
-	KC_MUTEX_LOCK(&conn->lock);
+static void finish(kc_ipc_conn_t *conn, int came, int filled)
+{
 	kci_bell_take(conn);
 	conn->polling = false;
 	if (conn->state != KCI_LIVE)
 		return;
-	if (r > 0) {
+	if (filled > 0) {
 		hand_out(conn);
 		/* not left to the next turn: this may have been the last for now */
 		if (!kci_list_empty(&conn->recalls) || conn->unconfirmed >= KCP_CONFIRM_EVERY)
 			kci_conn_pump(conn);
 	} else if (came < 0) {
 		kci_conn_fail(conn, KC_ECONNRESET, "no memory or no descriptor to wait with");
-	} else if (r == KC_ENOMEM) {
+	} else if (filled == KC_ENOMEM) {
 		kci_conn_fail(conn, KC_ECONNRESET, "no memory for what kcorod sent");
-	} else if (r != KC_EAGAIN) {
-		kci_conn_break(conn, r == 0 ? "hung up" : "cannot read");
+	} else if (filled != KC_EAGAIN) {
+		kci_conn_break(conn, filled == 0 ? "hung up" : "cannot read");
 	}
+}
+
+void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait, kc_cancel_t *token)
+{
+	struct kci_bell bell;
+	int came, filled;
+
+	if (!prepare(conn, wait))
+		return;
+	kci_bell_hang(conn, &bell);
+	KC_MUTEX_UNLOCK(&conn->lock);
+	came = kci_bell_await(conn, &bell, conn->stream.fd, conn->poll_events, wait->deadline,
+			      token);
+	filled = fill(conn, came);
+	KC_MUTEX_LOCK(&conn->lock);
+	finish(conn, came, filled);
+}
+
+bool kci_conn_turn_begin(kc_ipc_conn_t *conn, const struct kci_wait *wait, struct kci_bell *bell,
+			 struct kci_waiter *waiter)
+{
+	if (!prepare(conn, wait))
+		return false;
+	kci_bell_hang_on(conn, bell, waiter);
+	return true;
+}
+
+void kci_conn_turn_end(kc_ipc_conn_t *conn, int came)
+{
+	finish(conn, came, fill(conn, came));
 }

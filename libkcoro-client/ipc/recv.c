@@ -17,7 +17,7 @@
 #include "libkcoro-client/core/cancel.h"
 #include "libkcoro-client/core/detail.h"
 #include "libkcoro-client/core/park.h"
-#include "libkcoro-client/ipc/chan-socket.h"
+#include "libkcoro-client/ipc/recv.h"
 #include "proto/values.h"
 
 /* No element is larger; and a reply with so many bytes fits our largest frame. */
@@ -27,19 +27,6 @@
  * kernels: a timer that is due before the next tick has to be set in hardware, which costs
  * more than the whole call. */
 #define LURK_NS (5 * KC_NS_PER_MS)
-
-/* One receive call; in the frame of its thread. */
-struct kci_receive {
-	struct kci_list link; /* sc->receiving, or sc->provisional */
-	struct kci_schan *sc;
-	struct kci_recv *op;
-	struct kci_call *call; /* its RECV */
-	uint64_t deadline;
-	uint64_t first; /* what the reply wrote to op: the first delivery */
-	uint64_t n;	/* and how many; 0: nothing */
-	bool buffered;	/* the reply's elements are in sc->ahead */
-	bool provisional;
-};
 
 /* One call that waits for what is given ahead without having said so. */
 struct kci_lurker {
@@ -60,7 +47,7 @@ static void receiving_begin(struct kci_receive *rc)
 	rc->sc->n_lease_receiving += is_foreign(rc);
 }
 
-static void receiving_end(struct kci_receive *rc)
+void kci_receive_end(struct kci_receive *rc)
 {
 	if (!rc->call)
 		return;
@@ -92,7 +79,7 @@ static int buffer_elements(struct kci_schan *sc, uint64_t first, const struct kc
 	return KC_ECONNRESET;
 }
 
-static int on_recv(struct kci_call *call, struct kcp_args *args, int code)
+int kci_receive_replied(struct kci_call *call, struct kcp_args *args, int code)
 {
 	struct kci_receive *rc = call->arg;
 	struct kci_schan *sc = rc->sc;
@@ -102,7 +89,7 @@ static int on_recv(struct kci_call *call, struct kcp_args *args, int code)
 	const struct kcp_arg *before = kcp_get(args, KCP_T_DELIVERED_BEFORE);
 	struct kci_marks marks = { 0 };
 
-	receiving_end(rc);
+	kci_receive_end(rc);
 	if (code == KC_EAGAIN && sc->ahead.n == 0)
 		kci_notify_silence(&sc->recv_notify, kcp_num(args, KCP_T_RINGS, 0));
 	if (code == KC_EMSGSIZE) {
@@ -292,8 +279,7 @@ static long taken(struct kci_receive *rc, uint64_t n)
 	return r < 0 ? r : (long)n;
 }
 
-/* What was given ahead: how many were taken, a code, or 0 if there is nothing. */
-static long take_ahead(struct kci_receive *rc)
+long kci_receive_ahead(struct kci_receive *rc)
 {
 	struct kci_schan *sc = rc->sc;
 	int r = 0;
@@ -404,6 +390,47 @@ static bool may_lurk(const struct kci_receive *rc)
 	       (!kci_coro_current() || kci_coro_polling());
 }
 
+void kci_receive_init(struct kci_receive *rc, struct kci_schan *sc, struct kci_recv *op)
+{
+	*rc = (struct kci_receive){ .sc = sc, .op = op };
+	kci_list_init(&rc->link);
+}
+
+void kci_receive_begin(struct kci_receive *rc, struct kci_call *call, uint32_t flags)
+{
+	struct kci_recv *op = rc->op;
+
+	kci_call_init(call, rc->sc->conn, KCP_RECV);
+	kcp_put_u32(&call->head, KCP_T_ATTACH, rc->sc->attach);
+	if (op->n > 1)
+		kcp_put_u32(&call->head, KCP_T_COUNT, (uint32_t)op->n);
+	kcp_put_u64(&call->head, KCP_T_SPACE, op->cap < SPACE_MAX ? op->cap : SPACE_MAX);
+	if (op->leases)
+		flags |= KCP_F_LEASE;
+	if (flags)
+		kcp_put_u32(&call->head, KCP_T_FLAGS, flags);
+	kci_call_timeout(call, op->timeout_ms, rc->deadline);
+	call->on_reply = kci_receive_replied;
+	call->arg = rc;
+	rc->call = call;
+	rc->n = 0;
+	rc->buffered = false;
+	rc->provisional = false;
+	receiving_begin(rc);
+}
+
+long kci_receive_conclude(struct kci_receive *rc)
+{
+	long r;
+
+	if (rc->buffered)
+		return 0;
+	if (rc->provisional)
+		return settle(rc);
+	r = say_taken(rc, false, rc->n);
+	return r < 0 ? r : taken(rc, rc->n);
+}
+
 /* RECV: how many, a code, or 0 to try everything again. */
 static long request(struct kci_receive *rc)
 {
@@ -413,35 +440,15 @@ static long request(struct kci_receive *rc)
 	struct kci_call call;
 	long r;
 
-	kci_call_init(&call, sc->conn, KCP_RECV);
-	kcp_put_u32(&call.head, KCP_T_ATTACH, sc->attach);
-	if (op->n > 1)
-		kcp_put_u32(&call.head, KCP_T_COUNT, (uint32_t)op->n);
-	kcp_put_u64(&call.head, KCP_T_SPACE, op->cap < SPACE_MAX ? op->cap : SPACE_MAX);
-	if (op->leases)
-		kcp_put_u32(&call.head, KCP_T_FLAGS, KCP_F_LEASE);
-	kci_call_timeout(&call, op->timeout_ms, rc->deadline);
-	call.on_reply = on_recv;
-	call.arg = rc;
-	rc->call = &call;
-	rc->n = 0;
-	rc->buffered = false;
-	rc->provisional = false;
-	receiving_begin(rc);
+	kci_receive_begin(rc, &call, 0);
 	r = kci_call_run_locked(&call, op->token);
-	receiving_end(rc);
+	kci_receive_end(rc);
 	kci_call_done(&call);
 
 	if (sc->given_ahead && (r == 0 || sc->ahead.n > 0) && kci_clock_now() - began < LURK_NS)
 		sc->brisk = true;
-	if (r == 0 && rc->buffered)
-		return 0;
-	if (r == 0 && rc->provisional)
-		return settle(rc);
-	if (r == 0) {
-		r = say_taken(rc, false, rc->n);
-		return r < 0 ? r : taken(rc, rc->n);
-	}
+	if (r == 0)
+		return kci_receive_conclude(rc);
 	if (sc->ahead.n > 0 && is_about_nothing(r) && !is_foreign(rc))
 		return 0;
 	if (r == KC_ECANCELED && call.cancelled && !sc->detaching)
@@ -453,19 +460,19 @@ static long request(struct kci_receive *rc)
 long kci_schan_recv(kc_chan_t *ch, struct kci_recv *op)
 {
 	struct kci_schan *sc = kci_schan_of(ch);
-	struct kci_receive rc = { .sc = sc, .op = op };
+	struct kci_receive rc;
 	int saved;
 	long r;
 
 	if (sc->lease && !op->leases)
 		return kci_fail(KC_ENOTSUP, "the handle was opened for leases: receive with "
 					    "kc_chan_recv_lease()");
-	kci_list_init(&rc.link);
+	kci_receive_init(&rc, sc, op);
 	rc.deadline = kci_deadline_from_ms(op->timeout_ms);
 	saved = kci_conn_lock(sc->conn);
 	kci_cursor_back(sc);
 	for (;;) {
-		r = take_ahead(&rc);
+		r = kci_receive_ahead(&rc);
 		if (r == 0 && may_lurk(&rc)) {
 			r = lurk(&rc);
 			if (r == 0)

@@ -173,4 +173,13 @@ static inline bool kci_process_is(uint64_t id)
 /* n bytes from the kernel. 0, or a negated errno. */
 int kci_random(void *buf, size_t n);
 
+/* The next of a series of numbers that are as good as drawn; the state may begin with anything. */
+uint64_t kci_random_next(uint64_t *state);
+
+/* One of this thread's series. */
+uint64_t kci_random_draw(void);
+
+/* From now on this thread's series is that of *state; NULL: its own. */
+void kci_random_set_state(uint64_t *state);
+
 #endif

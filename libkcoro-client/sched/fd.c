@@ -20,16 +20,8 @@
 #define ALWAYS	 ((short)(POLLERR | POLLHUP))
 #define PER_POLL 64
 
-/* One call that waits, in its own frame. */
-struct wait {
-	struct wait *next;
-	short events;
-	short came; /* not 0: it is off the list, and its unpark on the way */
-	struct kci_waiter *waiter;
-};
-
 struct entry {
-	struct wait *first;
+	struct kci_fd_wait *first;
 	bool registered; /* as far as is known: closing a descriptor ends it */
 };
 
@@ -106,7 +98,7 @@ static int arm(struct kci_fds *fds, int fd)
 		e->registered = false;
 		return 0;
 	}
-	for (struct wait *w = e->first; w; w = w->next)
+	for (struct kci_fd_wait *w = e->first; w; w = w->next)
 		ev.events |= (uint32_t)(unsigned short)w->events;
 	if (epoll_ctl(fds->epoll, op, fd, &ev) < 0) {
 		/* the number was closed, or stands for something else since */
@@ -143,9 +135,9 @@ static int entry_make(struct kci_fds *fds, int fd)
 }
 
 /* With the lock held. */
-static void unlist(struct kc_sched *s, int fd, struct wait *wait)
+static void unlist(struct kc_sched *s, int fd, struct kci_fd_wait *wait)
 {
-	struct wait **at = &s->fds->entries[fd].first;
+	struct kci_fd_wait **at = &s->fds->entries[fd].first;
 
 	while (*at != wait)
 		at = &(*at)->next;
@@ -154,7 +146,7 @@ static void unlist(struct kc_sched *s, int fd, struct wait *wait)
 }
 
 /* 0: it is on the list; > 0: those events are there already; < 0: a code. */
-static int enlist(struct kc_sched *s, int fd, struct wait *wait)
+static int enlist(struct kc_sched *s, int fd, struct kci_fd_wait *wait)
 {
 	int r, err;
 
@@ -180,10 +172,10 @@ static int enlist(struct kc_sched *s, int fd, struct wait *wait)
 /* fd has had its event: wake who wants it. With the lock held. */
 static void fire(struct kc_sched *s, int fd, short came)
 {
-	struct wait **at = &s->fds->entries[fd].first;
+	struct kci_fd_wait **at = &s->fds->entries[fd].first;
 
 	while (*at) {
-		struct wait *wait = *at;
+		struct kci_fd_wait *wait = *at;
 		short mine = came & (wait->events | ALWAYS);
 
 		if (!mine) {
@@ -194,7 +186,7 @@ static void fire(struct kc_sched *s, int fd, short came)
 		atomic_fetch_sub_explicit(&s->n_fds, 1, memory_order_relaxed);
 		wait->came = mine;
 		/* with the lock held, which its owner takes before it leaves */
-		kci_waiter_unpark(wait->waiter);
+		kci_waiter_stir(wait->waiter);
 	}
 	if (s->fds->entries[fd].first)
 		(void)arm(s->fds, fd);
@@ -243,39 +235,66 @@ kc_coro_t *kci_coro_polling(void)
 	return co && !co->sched->deterministic ? co : NULL;
 }
 
-int kci_coro_wait_fd(struct kci_waiter *w, int fd, short events, uint64_t deadline,
-		     kc_cancel_t *token)
+/* Those that are on their lists yet. With the lock held. */
+static void unlist_all(struct kc_sched *s, struct kci_fd_wait *fds, size_t n)
 {
-	struct wait wait = { .events = events, .waiter = w };
+	for (size_t i = 0; i < n; i++) {
+		if (fds[i].came)
+			continue;
+		unlist(s, fds[i].fd, &fds[i]);
+		(void)arm(s->fds, fds[i].fd);
+	}
+}
+
+int kci_coro_wait_fds(struct kci_waiter *w, struct kci_fd_wait *fds, size_t n, uint64_t deadline,
+		      kc_cancel_t *token)
+{
 	struct kc_sched *s = w->coro->sched;
-	int r;
+	bool there = false;
+	int r = 0;
 
 	KC_MUTEX_LOCK(&s->fds_lock);
-	r = enlist(s, fd, &wait);
-	KC_MUTEX_UNLOCK(&s->fds_lock);
-	if (r != 0)
-		return r;
-	kci_notify_fd(s);
-	r = kci_waiter_park(w, deadline, token);
-	/* the lock also if it came: whoever found this wait is done with it then */
-	KC_MUTEX_LOCK(&s->fds_lock);
-	if (wait.came == 0) {
-		unlist(s, fd, &wait);
-		(void)arm(s->fds, fd);
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		fds[i].came = 0;
+		fds[i].waiter = w;
+		r = enlist(s, fds[i].fd, &fds[i]);
+		if (r > 0) {
+			fds[i].came = (short)r;
+			there = true;
+		} else if (r < 0) {
+			unlist_all(s, fds, i);
+		}
 	}
 	KC_MUTEX_UNLOCK(&s->fds_lock);
-	return wait.came ? wait.came : r;
+	if (r < 0)
+		return r;
+	r = 0;
+	if (!there) {
+		kci_notify_fd(s);
+		r = kci_waiter_park(w, deadline, token);
+	}
+	/* the lock also if all came: whoever found one of these waits is done with it then */
+	KC_MUTEX_LOCK(&s->fds_lock);
+	unlist_all(s, fds, n);
+	KC_MUTEX_UNLOCK(&s->fds_lock);
+	for (size_t i = 0; i < n; i++)
+		if (fds[i].came)
+			return 0;
+	return r;
 }
 
 static int coro_wait(struct kc_sched *s, int fd, short events, uint64_t deadline,
 		     kc_cancel_t *token)
 {
+	struct kci_fd_wait wait = { .fd = fd, .events = events };
 	struct kci_waiter waiter;
+	int r;
 
 	if (s->deterministic)
 		return kci_fail(KC_ENOTSUP, "descriptors are not deterministic");
 	kci_waiter_init(&waiter);
-	return kci_coro_wait_fd(&waiter, fd, events, deadline, token);
+	r = kci_coro_wait_fds(&waiter, &wait, 1, deadline, token);
+	return r == 0 ? wait.came : r;
 }
 
 /* ---- a plain thread --------------------------------------------------------- */

@@ -87,20 +87,10 @@ void kci_ring_push(struct kci_worker *w, struct kc_coro *co)
 	ring_push(w, co);
 }
 
-/* splitmix64 */
-static uint64_t draw(uint64_t *state)
-{
-	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
-
 /* Deterministic: one of those in the ring, drawn, changes places with the first. */
 static void ring_shuffle(struct kci_worker *w, uint32_t head, uint32_t n)
 {
-	uint32_t at = head + (uint32_t)(draw(&w->sched->random) % n);
+	uint32_t at = head + (uint32_t)(kci_random_next(&w->sched->random) % n);
 	struct kc_coro *co = atomic_load_explicit(&w->ring[at % KCI_RING], memory_order_relaxed);
 	struct kc_coro *first =
 		atomic_load_explicit(&w->ring[head % KCI_RING], memory_order_relaxed);

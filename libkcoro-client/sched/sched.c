@@ -404,11 +404,13 @@ int kc_sched_run(kc_sched_t *sched)
 		kci_fiber_adopt(&w->fiber);
 		(void)kci_worker_set(w);
 		kci_clock_set_virtual(&sched->clock);
+		kci_random_set_state(&sched->random);
 		/* once for all: coroutines do not leave their calls in the order they came */
 		saved = kci_thread_nocancel();
 		run_all(sched, w);
 		kci_thread_nocancel_end(saved);
 		kci_clock_set_virtual(NULL);
+		kci_random_set_state(NULL);
 		(void)kci_worker_set(NULL);
 		kci_overflow_leave(w);
 		if (w->process != kci_process_id())

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Clauses of a select on a daemon's channels. PROTOCOL.md section 9.
+ *
+ * Each such clause is a SEND or RECV that asks for an offer. Kcorod reserves what an offer
+ * needs; the select claims one of them, after it has given up its seats in local channels
+ * and knows that none of those was claimed. So of all clauses one takes effect: by a local
+ * counterpart that claims a seat, or by one CLAIM, of which kcorod says whether it still
+ * stood. All other requests are cancelled, and their replies awaited, since they lie in the
+ * select's memory.
+ *
+ * The select waits for several connections at a time, and where nobody reads one of them
+ * it is the reader (conn.h): it then waits for all their descriptors at once. Whatever
+ * concerns it stirs its one waiter: a seat that is claimed, an offer or a reply that
+ * somebody else has read, a reader that leaves.
+ */
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "kcoro/error.h"
+#include "libkcoro-client/core/cancel.h"
+#include "libkcoro-client/core/detail.h"
+#include "libkcoro-client/core/park.h"
+#include "libkcoro-client/ipc/select.h"
+
+struct remote {
+	struct kci_select *s;
+	struct kci_waiter *waiter;
+	struct part *parts;
+	size_t n_parts, most_parts;
+	struct kci_fd_wait *fds; /* as many as parts */
+	struct kci_call claim;
+	size_t n;
+	struct asked asked[];
+};
+
+/* ---- all of them -------------------------------------------------------------------- */
+
+static struct part *part_of(struct remote *rm, kc_ipc_conn_t *conn)
+{
+	for (size_t i = 0; i < rm->n_parts; i++)
+		if (rm->parts[i].conn == conn)
+			return &rm->parts[i];
+	if (rm->n_parts == rm->most_parts)
+		return NULL;
+	rm->parts[rm->n_parts].conn = conn;
+	return &rm->parts[rm->n_parts++];
+}
+
+/* Kcorod offers what it was asked for first, if that is ready, and answers first who was first:
+ * so no clause is to be always first. */
+static void shuffle(struct remote *rm)
+{
+	for (size_t i = rm->n; i > 1; i--) {
+		size_t other = kci_select_draw(i);
+		struct kc_clause *c = rm->asked[i - 1].clause;
+
+		rm->asked[i - 1].clause = rm->asked[other].clause;
+		rm->asked[other].clause = c;
+	}
+}
+
+static int remote_new(struct kci_select *s, struct remote **ret)
+{
+	size_t parts = s->n_remote < KCI_POLL_MOST ? s->n_remote : KCI_POLL_MOST;
+	struct remote *rm = KC_CALLOC(1, sizeof(*rm) + s->n_remote * sizeof(struct asked) +
+						 parts * (sizeof(struct part) +
+							  sizeof(struct kci_fd_wait)));
+
+	if (!rm)
+		return KC_ENOMEM;
+	rm->parts = (struct part *)(void *)&rm->asked[s->n_remote];
+	rm->fds = (struct kci_fd_wait *)(void *)&rm->parts[parts];
+	rm->most_parts = parts;
+	rm->s = s;
+	rm->waiter = &s->choice.op.waiter;
+	for (struct kc_clause *c = s->clauses; c < s->clauses + s->n; c++)
+		if (kci_clause_is_remote(c))
+			rm->asked[rm->n++].clause = c;
+	if (!(s->flags & KC_SELECT_PRIORITY))
+		shuffle(rm);
+	for (struct asked *a = rm->asked; a < rm->asked + rm->n; a++) {
+		a->sc = kci_schan_of(a->clause->ch);
+		a->part = part_of(rm, a->sc->conn);
+		if (!a->part) {
+			KC_FREE(rm);
+			return kci_fail(KC_EDQUOT, "clauses of over %u connections",
+					KCI_POLL_MOST);
+		}
+	}
+	*ret = rm;
+	return 0;
+}
+
+/* The locks of connections are held one at a time, within kci_thread_nocancel(). */
+static void part_lock(struct part *p)
+{
+	KC_MUTEX_LOCK(&p->conn->lock);
+}
+
+static void part_unlock(struct part *p)
+{
+	KC_MUTEX_UNLOCK(&p->conn->lock);
+}
+
+/* Ask for all. On failure those that were asked for are to be ended all the same. */
+static int begin(struct remote *rm)
+{
+	uint64_t now = kci_clock_now();
+	int r = 0;
+
+	for (size_t i = 0; i < rm->n_parts; i++) {
+		struct part *p = &rm->parts[i];
+		uint64_t group;
+
+		kci_wait_init(&p->wait);
+		p->wait.waiter = rm->waiter;
+		part_lock(p);
+		kci_list_append(&p->conn->waiting, &p->wait.link);
+		group = ++p->conn->last_group;
+		for (size_t k = 0; k < rm->n && r == 0; k++) {
+			struct asked *a = &rm->asked[k];
+
+			if (a->part != p)
+				continue;
+			r = kci_asked_start(a, rm->s->tries, group);
+			atomic_store_explicit(&a->sc->asked_ns, now, memory_order_relaxed);
+		}
+		kci_conn_pump(p->conn);
+		part_unlock(p);
+	}
+	return r;
+}
+
+/* Did anything come for this connection's clauses? With its lock held. */
+static bool part_has_news(struct remote *rm, struct part *p)
+{
+	p->wait.ready = false;
+	for (size_t k = 0; k < rm->n; k++)
+		if (rm->asked[k].part == p && kci_asked_has_news(&rm->asked[k]))
+			return true;
+	return false;
+}
+
+enum part_state {
+	PART_WAITS,
+	PART_NEWS,
+	PART_AGAIN, /* it is to be looked at once more before one waits */
+};
+
+/* About to wait: as the reader if nobody else is, else as one who may become it. */
+static enum part_state part_begin(struct remote *rm, struct part *p, size_t *n_fds)
+{
+	kc_ipc_conn_t *conn = p->conn;
+
+	p->polled = false;
+	if (part_has_news(rm, p))
+		return PART_NEWS;
+	if (!p->reading && conn->reading) {
+		p->wait.parked = true;
+		return PART_WAITS;
+	}
+	conn->reading = p->reading = true;
+	if (!kci_conn_turn_begin(conn, &p->wait, &p->bell, rm->waiter))
+		return part_has_news(rm, p) ? PART_NEWS : PART_AGAIN;
+	p->polled = true;
+	p->nth = *n_fds;
+	rm->fds[(*n_fds)++] = (struct kci_fd_wait){ .fd = conn->stream.fd,
+						     .events = conn->poll_events };
+	return PART_WAITS;
+}
+
+static bool part_end(struct remote *rm, struct part *p)
+{
+	p->wait.parked = false;
+	if (p->polled)
+		kci_conn_turn_end(p->conn, rm->fds[p->nth].came);
+	return part_has_news(rm, p);
+}
+
+/* Is there a clause that may yet be offered? */
+static bool is_open(struct remote *rm)
+{
+	bool open = false;
+
+	for (size_t k = 0; k < rm->n && !open; k++) {
+		part_lock(rm->asked[k].part);
+		open = !kci_asked_has_ended(&rm->asked[k]);
+		part_unlock(rm->asked[k].part);
+	}
+	return open;
+}
+
+/* 0 once there are news, or a seat was claimed, or, for a try, there will be none; KC_ETIME,
+ * KC_ECANCELED, or another code. */
+static int await_news(struct remote *rm, uint64_t deadline)
+{
+	for (;;) {
+		bool news = false, again = false;
+		size_t n_fds = 0, begun;
+		int r = 0;
+
+		kci_waiter_calm(rm->waiter);
+		for (begun = 0; begun < rm->n_parts && !news; begun++) {
+			struct part *p = &rm->parts[begun];
+			enum part_state state;
+
+			part_lock(p);
+			state = part_begin(rm, p, &n_fds);
+			part_unlock(p);
+			news = state == PART_NEWS;
+			again |= state == PART_AGAIN;
+		}
+		if (!news && !again && !kci_waiter_is_unparked(rm->waiter))
+			r = kci_waiter_poll(rm->waiter, rm->fds, n_fds, deadline, rm->s->token);
+		else
+			for (size_t i = 0; i < n_fds; i++)
+				rm->fds[i].came = 0;
+		for (size_t i = 0; i < begun; i++) {
+			part_lock(&rm->parts[i]);
+			news |= part_end(rm, &rm->parts[i]);
+			part_unlock(&rm->parts[i]);
+		}
+		if (news || kci_waiter_is_unparked(rm->waiter) || (rm->s->tries && !is_open(rm)))
+			return 0;
+		if (r == 0)
+			r = kci_cancel_check(rm->s->token);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* Read no more, so that whoever waits from here on, this select included, may. */
+static void leave(struct remote *rm)
+{
+	for (size_t i = 0; i < rm->n_parts; i++) {
+		struct part *p = &rm->parts[i];
+
+		part_lock(p);
+		kci_list_remove(&p->wait.link);
+		if (p->reading)
+			p->conn->reading = p->reading = false;
+		/* or it was woken to become the reader */
+		if (!p->conn->reading)
+			kci_conn_pass_on(p->conn);
+		part_unlock(p);
+	}
+}
+
+/* ---- the end -------------------------------------------------------------------------- */
+
+/* Cancel what is under way, but for one. */
+static void cancel_others(struct remote *rm, const struct asked *but)
+{
+	for (size_t i = 0; i < rm->n_parts; i++) {
+		struct part *p = &rm->parts[i];
+
+		part_lock(p);
+		for (size_t k = 0; k < rm->n; k++)
+			if (rm->asked[k].part == p && &rm->asked[k] != but)
+				kci_call_cancel(&rm->asked[k].call);
+		/* the one that is claimed pumps for its own connection */
+		if (!but || but->part != p)
+			kci_conn_pump(p->conn);
+		part_unlock(p);
+	}
+}
+
+static void await_end(struct kci_call *call)
+{
+	if (call->outstanding > 0)
+		(void)kci_conn_wait(call->conn, &call->wait, NULL);
+}
+
+/* All that were asked for have their replies, and kcorod knows nothing of them any more. */
+static void end_all(struct remote *rm)
+{
+	cancel_others(rm, NULL);
+	for (size_t k = 0; k < rm->n; k++) {
+		struct asked *a = &rm->asked[k];
+
+		if (!a->call.conn)
+			continue; /* never asked for */
+		part_lock(a->part);
+		await_end(&a->call);
+		kci_asked_end(a);
+		part_unlock(a->part);
+	}
+}
+
+/* Claim an offer: as kci_asked_outcome(). */
+static long claim(struct remote *rm, struct asked *a)
+{
+	struct kci_call *call = &rm->claim;
+	long r;
+
+	cancel_others(rm, a);
+	part_lock(a->part);
+	kci_call_init(call, a->part->conn, KCP_CLAIM);
+	kcp_put_u64(&call->head, KCP_T_REQUEST, a->call.request.id);
+	call->urgent = true;
+	r = kci_call_run_locked(call, NULL);
+	kci_call_done(call);
+	/* its own reply comes before that of a CLAIM with success */
+	if (r == KC_EAGAIN && a->call.outstanding > 0)
+		r = 0;
+	else
+		r = kci_asked_outcome(a);
+	part_unlock(a->part);
+	return r;
+}
+
+/* The clause to be settled, of those with news: any one, or with KC_SELECT_PRIORITY the first. */
+static struct asked *choose(struct remote *rm)
+{
+	struct asked *found = NULL;
+	size_t first = 0;
+
+	if (!(rm->s->flags & KC_SELECT_PRIORITY))
+		first = kci_select_draw(rm->n);
+	for (size_t i = 0; i < rm->n && !found; i++) {
+		struct asked *a = &rm->asked[(first + i) % rm->n];
+
+		part_lock(a->part);
+		if (kci_asked_has_news(a))
+			found = a;
+		part_unlock(a->part);
+	}
+	return found;
+}
+
+/* Without a seat: one of the clauses with news takes effect, or none, and all are to be tried
+ * again. */
+static struct kc_clause *settle(struct remote *rm)
+{
+	struct asked *a = choose(rm);
+	bool offered;
+	long r;
+
+	if (!a)
+		return NULL;
+	part_lock(a->part);
+	offered = a->offered && !a->replied;
+	part_unlock(a->part);
+	if (rm->s->choice.probe && offered) {
+		a->clause->result = 0;
+		return a->clause;
+	}
+	if (offered) {
+		r = claim(rm, a);
+	} else {
+		part_lock(a->part);
+		r = kci_asked_outcome(a);
+		part_unlock(a->part);
+	}
+	if (r == 0)
+		return NULL;
+	kci_asked_finish(a, r);
+	return a->clause;
+}
+
+static struct kc_clause *wait_seated(struct remote *rm, uint64_t deadline, int *ret_code)
+{
+	struct kci_select *s = rm->s;
+	struct kc_clause *won = NULL;
+	int r = begin(rm);
+
+	if (r == 0)
+		r = await_news(rm, deadline);
+	leave(rm);
+	/* a try has no seats */
+	if (!s->tries)
+		won = kci_local_stand(s);
+	if (won && !kci_waiter_is_unparked(rm->waiter))
+		kci_waiter_await(rm->waiter);
+	if (won)
+		kci_choice_finish(&s->choice, won);
+	if (!won && r == 0)
+		won = settle(rm);
+	end_all(rm);
+	*ret_code = r == 0 ? KC_EAGAIN : r;
+	return won;
+}
+
+/* A thread needs something to be woken by while it waits for descriptors. */
+static int waiter_prepare(struct kci_waiter *w)
+{
+	if (w->coro)
+		return kci_coro_polling() ? 0
+					  : kci_fail(KC_ENOTSUP,
+						     "a select over a socket is not deterministic");
+	w->fd = eventfd(0, EFD_CLOEXEC);
+	return w->fd >= 0 ? 0 : kci_fail(KC_ENOMEM, "no descriptor is left for an eventfd");
+}
+
+static struct kc_clause *socket_wait(struct kci_select *s, uint64_t deadline, int *ret_code)
+{
+	int saved = kci_thread_nocancel();
+	struct kci_waiter *waiter = &s->choice.op.waiter;
+	struct kc_clause *won = NULL;
+	struct remote *rm = NULL;
+
+	*ret_code = remote_new(s, &rm);
+	if (*ret_code == 0)
+		*ret_code = waiter_prepare(waiter);
+	if (*ret_code == 0 && !s->tries && !kci_local_sit(s))
+		*ret_code = KC_EAGAIN;
+	else if (*ret_code == 0)
+		won = wait_seated(rm, deadline, ret_code);
+	if (waiter->fd >= 0)
+		(void)close(waiter->fd);
+	KC_FREE(rm);
+	kci_thread_nocancel_end(saved);
+	return won;
+}
+
+const struct kci_remote_ops kci_schan_select = {
+	.is_ready = kci_asked_is_ready,
+	.try_clause = kci_asked_try,
+	.is_due = kci_asked_is_due,
+	.wait = socket_wait,
+};
