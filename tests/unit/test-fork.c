@@ -114,6 +114,8 @@ static int use_tokens(void *arg)
 	CHECK(kc_actor_start(&actor, &actor_ctx) == KC_EFORKED);
 	CHECK(kc_actor_stop(in->actor) == KC_EFORKED);
 	CHECK(kc_actor_on_done(in->actor, done, NULL) == KC_EFORKED);
+	CHECK(kc_actor_restarts(in->actor) == KC_EFORKED);
+	CHECK(kc_actor_mailbox(in->actor) == NULL);
 	kc_actor_cancel(in->actor);
 	/* an inherited token on a channel of one's own */
 	CHECK(kc_chan_make(&own, KC_BUFFERED, sizeof(v), 1) == 0);
