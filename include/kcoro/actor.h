@@ -171,7 +171,8 @@ KC_PUBLIC void kc_actor_cancel(kc_actor_t *actor);
  * kc_actor_stop() - end an actor, wait for its end, free it
  * @actor:         an actor; gone afterwards
  *
- * Must be called once for every started actor, also one that ended by itself.
+ * Must be called once for every started actor, also one that ended by itself or with its
+ * scope.
  *
  * Returns: the result the on-done callback gets, or
  *          KC_EINVAL   NULL, or called from the actor's own process, on-restart or on-done

@@ -4,8 +4,9 @@
  *
  * An actor uses nothing but public channel calls, so it works over every
  * placement. All that can end it from outside is one token of its own, which
- * stop and cancel trigger and which hangs below the user's, if there is one. A restart is another
- * turn of the same loop in the same place, so nobody else need know of it.
+ * stop and cancel trigger and which hangs below the user's or its scope's, if there
+ * is one. A restart is another turn of the same loop in the same place, so nobody
+ * else need know of it.
  *
  * There is one reference for where it runs and one for the handle. Once it is over
  * the first of them touches nothing but the lock and the counter: everything the user
@@ -18,9 +19,11 @@
 #include "kcoro/error.h"
 #include "kcoro/sched.h"
 #include "kcoro/zref.h"
+#include "libkcoro-client/core/actor.h"
 #include "libkcoro-client/core/chan-ops.h"
 #include "libkcoro-client/core/detail.h"
 #include "libkcoro-client/core/park.h"
+#include "libkcoro-client/core/scope.h"
 #include "libkcoro-client/core/supervisor.h"
 #include "libkcoro-client/core/waiter.h"
 #include "libkcoro-client/port/kcoro_port.h"
@@ -30,6 +33,7 @@ struct kc_actor {
 	_Atomic uint32_t refs;
 	struct kc_actor_ctx ctx; /* what it points to is below, or not the actor's */
 	kc_chan_t *mailbox;	 /* NULL: it has none of its own */
+	kc_scope_t *scope;	 /* may be NULL */
 	kc_cancel_t *token;	 /* its own */
 	void *buf;		 /* one element */
 	KC_THREAD_T thread;
@@ -68,13 +72,6 @@ static int receive(kc_actor_t *a, size_t *ret_len)
 	return kc_chan_recv_c(ch, a->buf, timeout_ms, a->token);
 }
 
-/* May a result be what became of a cancellation? Its own wait was cancelled, or a neighbour was
- * faster and has closed a channel between them. */
-static bool follows_cancel(int result)
-{
-	return result == KC_ECANCELED || result == KC_EPIPE;
-}
-
 /* Until it ends. Returns why; *ret_told: somebody wanted that, so it is neither a failure nor
  * followed by a restart. */
 static int live(kc_actor_t *a, bool *ret_told)
@@ -86,29 +83,32 @@ static int live(kc_actor_t *a, bool *ret_told)
 		r = receive(a, &len);
 		if (r == 0) {
 			r = a->ctx.process(a->buf, len, a->ctx.user);
-			*ret_told = follows_cancel(r) && kc_cancel_is_set(a->token);
+			*ret_told = kci_follows_cancel(r) && kc_cancel_is_set(a->token);
 		} else if (r == KC_ETIME) {
 			r = 0;
 		} else {
-			*ret_told = follows_cancel(r);
+			*ret_told = kci_follows_cancel(r);
 		}
 	} while (r == 0);
 	return r;
 }
 
-/* All its lives. Returns the result of the last. */
-static int live_on(kc_actor_t *a)
+/* All its lives. Returns the result of the last; *ret_failed: that is a failure. */
+static int live_on(kc_actor_t *a, bool *ret_failed)
 {
 	for (;;) {
 		bool told = false;
 		int r = live(a, &told);
 		long delay_ms;
 
+		*ret_failed = r < 0 && !told;
 		if (told || kc_cancel_is_set(a->token) ||
-		    !kci_supervisor_allows(&a->supervisor, r < 0, kci_clock_now(), &delay_ms))
+		    !kci_supervisor_allows(&a->supervisor, *ret_failed, kci_clock_now(), &delay_ms))
 			return r;
-		if (kc_sleep_ms_c(delay_ms, a->token) < 0)
+		if (kc_sleep_ms_c(delay_ms, a->token) < 0) {
+			*ret_failed = false;
 			return KC_ECANCELED;
+		}
 		kci_supervisor_restarted(&a->supervisor, kci_clock_now());
 		atomic_fetch_add_explicit(&a->restarts, 1, memory_order_relaxed);
 		if (a->supervisor.how.on_restart)
@@ -152,6 +152,7 @@ static void actor_unref(kc_actor_t *a)
 		return;
 	kc_chan_destroy(a->mailbox);
 	kc_cancel_destroy(a->token);
+	kci_scope_unref(a->scope);
 	kci_supervisor_done(&a->supervisor);
 	KC_MUTEX_DESTROY(&a->lock);
 	KC_FREE(a->buf);
@@ -160,16 +161,22 @@ static void actor_unref(kc_actor_t *a)
 
 static void actor_run(kc_actor_t *a)
 {
-	int r = live_on(a);
+	bool failed;
+	int r = live_on(a, &failed);
 
 	/* nobody will receive from it any more */
 	if (a->mailbox)
 		(void)kc_chan_close(a->mailbox);
+	if (failed && a->scope)
+		kci_scope_fail(a->scope, r);
 	KC_MUTEX_LOCK(&a->lock);
 	a->ended = true;
 	a->result = r;
 	if (a->done_fn)
 		run_done(a);
+	KC_MUTEX_UNLOCK(&a->lock);
+	kci_scope_leave(a->scope);
+	KC_MUTEX_LOCK(&a->lock);
 	a->over = true;
 	tell_stopper(a);
 	KC_MUTEX_UNLOCK(&a->lock);
@@ -193,6 +200,13 @@ static long coro_main(void *arg)
 static kc_actor_t *actor_here(void)
 {
 	return kci_coro_current() ? kci_coro_arg(coro_main) : thread_actor;
+}
+
+kc_scope_t *kci_actor_scope(void)
+{
+	const kc_actor_t *a = actor_here();
+
+	return a ? a->scope : NULL;
 }
 
 /* ---- starting ------------------------------------------------------------- */
@@ -246,33 +260,43 @@ static int actor_fill(kc_actor_t *a, const struct kc_actor_ctx *ctx, kc_cancel_t
 	return parent ? kc_cancel_init_child(&a->token, parent) : kc_cancel_init(&a->token);
 }
 
-static int actor_go(kc_actor_t *a)
+static int actor_go(kc_actor_t *a, bool keep)
 {
 	if (a->ctx.sched)
 		return kci_pass(kc_spawn(NULL, a->ctx.sched, coro_main, a));
 	if (kci_thread_start(&a->thread, thread_main, a) < 0)
 		return kci_fail(KC_ENOMEM, "no thread");
+	if (!keep)
+		kci_thread_detach(a->thread);
 	return 0;
 }
 
-static int actor_start(kc_actor_t **ret, const struct kc_actor_ctx *ctx, kc_cancel_t *parent)
+/* ret NULL: nobody will stop it. The scope, if any, has been entered; on failure it is left. */
+static int actor_start(kc_actor_t **ret, const struct kc_actor_ctx *ctx, kc_cancel_t *parent,
+		       kc_scope_t *scope)
 {
 	kc_actor_t *a = KC_CALLOC(1, sizeof(*a));
 	int r;
 
-	if (!a)
+	if (!a) {
+		kci_scope_leave(scope);
+		kci_scope_unref(scope);
 		return KC_ENOMEM;
+	}
 	atomic_init(&a->refs, 2);
+	a->scope = scope;
 	r = actor_fill(a, ctx, parent);
 	if (r == 0)
-		r = actor_go(a);
+		r = actor_go(a, ret);
 	if (r < 0) {
+		kci_scope_leave(scope);
 		actor_unref(a);
-		actor_unref(a);
-		return r;
 	}
-	*ret = a;
-	return 0;
+	if (r < 0 || !ret)
+		actor_unref(a);
+	else
+		*ret = a;
+	return r;
 }
 
 int kc_actor_start(kc_actor_t **ret, const struct kc_actor_ctx *ctx)
@@ -280,7 +304,7 @@ int kc_actor_start(kc_actor_t **ret, const struct kc_actor_ctx *ctx)
 	int r = ret ? check_ctx(ctx) : KC_EINVAL;
 
 	if (r == 0)
-		r = actor_start(ret, ctx, NULL);
+		r = actor_start(ret, ctx, NULL, NULL);
 	return (int)kci_result(r);
 }
 
@@ -289,7 +313,22 @@ int kc_actor_start_ex(kc_actor_t **ret, const struct kc_actor_ctx *ctx)
 	int r = ret ? check_ctx(ctx) : KC_EINVAL;
 
 	if (r == 0)
-		r = actor_start(ret, ctx, ctx->token);
+		r = actor_start(ret, ctx, ctx->token, NULL);
+	return (int)kci_result(r);
+}
+
+int kc_scope_actor(kc_scope_t *scope, const struct kc_actor_ctx *ctx, kc_actor_t **ret)
+{
+	int r = check_ctx(ctx);
+
+	if (r == 0 && ctx->token)
+		r = kci_fail(KC_EINVAL, "an actor in a scope has that one's token above it");
+	if (r == 0 && ctx->mailbox && !ret)
+		r = kci_fail(KC_EINVAL, "nobody could reach the mailbox of an actor without ret");
+	if (r == 0)
+		r = kci_scope_enter(scope);
+	if (r == 0)
+		r = actor_start(ret, ctx, scope->token, scope);
 	return (int)kci_result(r);
 }
 

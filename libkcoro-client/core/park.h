@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What waiters, connections and actors ask of coroutines; sched/ answers. Nothing in core/ and
+ * What waiters, connections, jobs and actors ask of coroutines; sched/ answers. Nothing in core/ and
  * ipc/ knows more of them, and core/ includes nothing of sched/.
  *
  * A coroutine waits on one word of flags, in memory that stays until it has gone on.

@@ -12,6 +12,7 @@
 #include "libkcoro-client/core/supervisor.h"
 #include "libkcoro-client/port/kcoro_port.h"
 #include "tests/lib/kct.h"
+#include "tests/unit/scope-child.h"
 
 /* ---- the arithmetic -------------------------------------------------------- */
 
@@ -147,6 +148,7 @@ static void policies(void **state)
 struct life {
 	struct kc_restart_options restart;
 	kc_sched_t *sched;
+	kc_scope_t *scope; /* may be NULL */
 	kc_actor_t *actor;
 	int results[8]; /* of process, one after the other; then 0 */
 	unsigned n_processed;
@@ -215,7 +217,7 @@ static long live(void *arg)
 	box.capacity = 8;
 	l->begin = kc_sched_now();
 	l->restart.on_restart = on_restart;
-	r = kc_actor_start(&l->actor, &ctx);
+	r = l->scope ? kc_scope_actor(l->scope, &ctx, &l->actor) : kc_actor_start(&l->actor, &ctx);
 	if (r == 0)
 		r = kc_actor_on_done(l->actor, on_done, l);
 	for (int i = 0; i < 8 && r == 0; i++)
@@ -229,17 +231,6 @@ static long live(void *arg)
 		(void)kc_chan_close(kc_actor_mailbox(l->actor));
 	}
 	return r;
-}
-
-static kc_sched_t *sched_make(void)
-{
-	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-	kc_sched_t *s = NULL;
-
-	o.flags = KC_SCHED_DETERMINISTIC;
-	o.seed = 1;
-	assert_int_equal(kc_sched_create(&s, &o), 0);
-	return s;
 }
 
 /* The whole life; what stop gives. */
@@ -320,6 +311,31 @@ static void the_wait_before_a_restart_can_be_cancelled(void **state)
 	assert_int_equal(l.n_restarted, 0);
 }
 
+static void what_a_supervisor_gives_up_fails_its_scope(void **state)
+{
+	struct life l = {
+		.restart = options(KC_RESTART_ON_FAILURE, 1, 0, 10),
+		.results = { -1, -2 },
+	};
+	struct life told = {
+		.restart = options(KC_RESTART_ON_FAILURE, 1, 0, 50000),
+		.results = { -1 },
+		.cancel_at_ms = 5,
+	};
+
+	l.scope = scope_make(NULL, 0, NULL);
+	assert_int_equal(run(&l), -2);
+	assert_int_equal(kc_scope_wait_all(l.scope, 0), 0);
+	scope_expect(l.scope, KC_STATE_FAILED, -2, -2);
+	assert_int_equal(kc_scope_destroy(l.scope), 0);
+	/* one that was told to end has not failed */
+	told.scope = scope_make(NULL, 0, NULL);
+	assert_int_equal(run(&told), KC_ECANCELED);
+	assert_int_equal(kc_scope_wait_all(told.scope, 0), 0);
+	scope_expect(told.scope, KC_STATE_COMPLETED, 0, 0);
+	assert_int_equal(kc_scope_destroy(told.scope), 0);
+}
+
 static void a_thread_restarts_as_well(void **state)
 {
 	struct life l = { .restart = options(KC_RESTART_ON_FAILURE, 2, 0, 1),
@@ -353,6 +369,7 @@ int main(void)
 		KCT_TEST(after_the_last_restart_it_ends_for_good),
 		KCT_TEST(only_always_restarts_what_did_not_fail),
 		KCT_TEST(the_wait_before_a_restart_can_be_cancelled),
+		KCT_TEST(what_a_supervisor_gives_up_fails_its_scope),
 		KCT_TEST(a_thread_restarts_as_well),
 	};
 
