@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Scopes: what they wait for, whom they cancel, how they end. Their deadlines, producers and actors
- * are in test-scope-parts.c, jobs in test-job.c.
+ * are in test-scope-parts.c, random trees of them in test-structure.c, jobs in test-job.c.
  */
 #include <errno.h>
 #include <string.h>
