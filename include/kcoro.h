@@ -14,6 +14,7 @@
 #include "kcoro/error.h"
 #include "kcoro/ipc.h"
 #include "kcoro/sched.h"
+#include "kcoro/scope.h"
 #include "kcoro/select.h"
 #include "kcoro/stats.h"
 #include "kcoro/types.h"

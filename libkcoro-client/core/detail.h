@@ -16,6 +16,10 @@ void kci_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same and return code, for `return kci_fail(KC_EINVAL, "capacity %zu", n);` */
 int kci_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* The result of another public call is about to be returned: what that one said stands. Returns
+ * code. */
+int kci_pass(int code);
+
 /* Take back what kci_detail() said: the failure was dealt with. */
 void kci_detail_clear(void);
 

@@ -94,6 +94,12 @@ int kci_fail(int code, const char *fmt, ...)
 	return code;
 }
 
+int kci_pass(int code)
+{
+	detail_fresh = code < 0;
+	return code;
+}
+
 void kci_detail_clear(void)
 {
 	detail[0] = '\0';

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What waiters and connections ask of coroutines; sched/ answers. Nothing in core/ and
+ * What waiters, connections, jobs and actors ask of coroutines; sched/ answers. Nothing in core/ and
  * ipc/ knows more of them, and core/ includes nothing of sched/.
  *
  * A coroutine waits on one word of flags, in memory that stays until it has gone on.
@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "kcoro/cancel.h"
-#include "kcoro/types.h"
+#include "kcoro/sched.h"
 #include "libkcoro-client/port/kcoro_port.h"
 
 #define KCI_UNPARKED  1u /* what it waits for has happened */
@@ -28,6 +28,9 @@
 
 /* The running coroutine; NULL on a plain thread, and in a forked child. */
 kc_coro_t *kci_coro_current(void);
+
+/* What the running coroutine was started with, if that was with fn; else NULL. */
+void *kci_coro_arg(kc_coro_fn fn);
 
 /* Until one of the flags in mask is up. self is the running one. */
 void kci_coro_park(kc_coro_t *self, _Atomic uint32_t *flags, uint32_t mask);

@@ -102,6 +102,8 @@ void kci_futex_wake(_Atomic uint32_t *word, int n);
  * not steal its host's signals. 0, or -EAGAIN / -ENOMEM. */
 int kci_thread_start(pthread_t *ret, void *(*fn)(void *), void *arg);
 void kci_thread_join(pthread_t thread);
+/* Nobody will join it: it goes when it ends. */
+void kci_thread_detach(pthread_t thread);
 pthread_t kci_thread_self(void);
 bool kci_thread_is_self(pthread_t thread);
 

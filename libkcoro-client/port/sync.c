@@ -73,6 +73,11 @@ void kci_thread_join(pthread_t thread)
 	kci_thread_nocancel_end(saved);
 }
 
+void kci_thread_detach(pthread_t thread)
+{
+	(void)pthread_detach(thread);
+}
+
 pthread_t kci_thread_self(void)
 {
 	return pthread_self();

@@ -240,6 +240,13 @@ kc_coro_t *kc_current(void)
 	return kci_coro_current();
 }
 
+void *kci_coro_arg(kc_coro_fn fn)
+{
+	struct kc_coro *co = kci_coro_current();
+
+	return co && co->fn == fn ? co->arg : NULL;
+}
+
 void kc_coro_set_name(const char *name)
 {
 	struct kc_coro *co = kci_coro_current();

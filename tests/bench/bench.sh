@@ -60,7 +60,7 @@ clean "bench_socket" bench bench_socket '' socket_rtt_64 socket_rtt_64_window so
 	socket_stream_64k_touch socket_stream_1m_touch socket_4x4_64_touch socket_single_64 \
 	socket_syscalls_per_element socket_daemon_syscalls_per_rtt \
 	socket_daemon_syscalls_per_rtt_window
-clean "bench_cancel" bench bench_cancel '' cancel_10k cancel_tree_10k
+clean "bench_cancel" bench bench_cancel '' cancel_10k cancel_tree_10k cancel_scope_10k
 clean "bench_coro" bench bench_coro '' switch switch_integer yield spawn_join_1000 parked_bytes_100k \
 	rest_wakeups
 clean "bench_latency" bench bench_latency '' thread_rendezvous_rtt_block \

@@ -7,6 +7,8 @@
  *				worker, against kc_chan_close() of the same channel
  *	cancel_tree_10k		the same where each waits with a token of its own, in a tree
  *				whose root is triggered: ten children each, four levels
+ *	cancel_scope_10k	the same where each is a job of one scope, from the return of one
+ *				more job that fails until kc_scope_wait_all() has returned
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -133,6 +135,71 @@ static int take(const struct bench_figure *f, struct bench_pair *ret)
 	return r < 0 ? r : run(*tree, /* closes= */ false, &ret->ours);
 }
 
+static long wait_as_job(kc_job_t *self, void *arg)
+{
+	struct crowd *c = arg;
+	uint64_t value;
+	int r = kc_chan_recv_c(c->ch, &value, -1, kc_job_token(self));
+
+	c->returned++;
+	return r;
+}
+
+static long fail(kc_job_t *self, void *arg)
+{
+	struct crowd *c = arg;
+
+	(void)self;
+	c->end_ns = kci_clock_now();
+	return -EIO;
+}
+
+static int run_scope(double *ret)
+{
+	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
+	struct kc_scope_options so = KC_SCOPE_OPTIONS_INIT;
+	struct crowd c = { .n = (unsigned)bench_scaled(WAITERS, 100) };
+	kc_scope_t *scope = NULL;
+	long result;
+	int r;
+
+	o.workers = 1;
+	/* to give a stack back to the system costs more than all the rest: keep them */
+	o.warm_stacks = 2 * WAITERS;
+	r = kc_sched_create(&so.sched, &o);
+	if (r == 0)
+		r = kc_scope_init_ex(&scope, &so);
+	if (r == 0)
+		r = kc_chan_make(&c.ch, KC_RENDEZVOUS, sizeof(uint64_t), 0);
+	for (unsigned i = 0; i < c.n && r == 0; i++)
+		r = kc_scope_launch(scope, wait_as_job, &c, NULL);
+	/* first in, first out: before it all wait */
+	if (r == 0)
+		r = kc_scope_launch(scope, fail, &c, NULL);
+	if (r == 0)
+		r = kc_scope_wait_all(scope, -1);
+	if (r < 0)
+		return bench_why(r, "%s %s", kc_error_name(r), kc_error_detail());
+	*ret = (double)(kci_clock_now() - c.end_ns);
+	result = kc_scope_result(scope);
+	if (result != -EIO || c.returned != c.n)
+		r = bench_why(-EIO, "%u returned, result %ld", c.returned, result);
+	kc_scope_destroy(scope);
+	kc_chan_destroy(c.ch);
+	if (r == 0)
+		r = kc_sched_drain(so.sched, -1);
+	kc_sched_destroy(so.sched);
+	return r;
+}
+
+static int take_scope(const struct bench_figure *f, struct bench_pair *ret)
+{
+	int r = run(/* tree= */ true, /* closes= */ true, &ret->reference);
+
+	(void)f;
+	return r < 0 ? r : run_scope(&ret->ours);
+}
+
 static int nothing(void)
 {
 	return 0;
@@ -150,6 +217,11 @@ static struct bench_figure figures[] = {
 	  .reference = "close",
 	  .take = take,
 	  .arg = &(const bool){ true },
+	  .class = BENCH_CLASS_ONE_CPU },
+	{ .name = "cancel_scope_10k",
+	  .unit = "ns",
+	  .reference = "close",
+	  .take = take_scope,
 	  .class = BENCH_CLASS_ONE_CPU },
 };
 

@@ -39,7 +39,7 @@ layers() {
 	layer libkcoro-client/port "$port" none
 	layer proto "$pub|proto/|$port" none
 	layer libkcoro-client/core "$pub|libkcoro-client/core/|$port" none
-	# one way: core/ knows of coroutines only what core/park.h says
+	# one way: core/ knows of coroutines only kcoro/sched.h and what core/park.h says
 	layer libkcoro-client/sched "$pub|libkcoro-client/(core|sched)/|$port" none
 	layer libkcoro-client/ipc "$pub|proto/|libkcoro-client/(core|ipc|port)/" none
 	layer kcorod "$pub|proto/|kcorod/|$port" 'event2/|json-c/|systemd/'

@@ -53,6 +53,9 @@ static kc_actor_t *start(struct kct_case *c, struct worker *w, kc_cancel_t *toke
 		.process = work,
 		.user = w,
 		.token = token,
+		/* where helpers are coroutines it is one, too; but not where the tests are, which
+		 * block their only worker to wait for its end */
+		.sched = kc_current() ? NULL : kct_calls_where(),
 	};
 	kc_actor_t *actor = NULL;
 

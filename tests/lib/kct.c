@@ -101,6 +101,11 @@ void kct_calls_in(kc_sched_t *sched)
 	calls_in = sched;
 }
 
+kc_sched_t *kct_calls_where(void)
+{
+	return calls_in;
+}
+
 long kct_call_join(struct kct_call *call)
 {
 	if (call->coro) {

@@ -55,6 +55,8 @@ struct kct_call {
 void kct_call_start(struct kct_call *call, long (*fn)(void *arg), void *arg);
 /* From now on calls are coroutines of this scheduler; NULL: threads, as at first. */
 void kct_calls_in(kc_sched_t *sched);
+/* Which one that is. */
+kc_sched_t *kct_calls_where(void);
 /* Wait for its end and give its result. */
 long kct_call_join(struct kct_call *call);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Actors: arguments, the on-done function, and who may stop whom. How they end
- * over a channel is in tests/conformance/actor_cancel.c.
+ * Actors: arguments, the on-done function, who may stop whom, where they run, their mailboxes.
+ * How they end over a channel is in tests/conformance/actor_cancel.c, how they are started again
+ * in test-supervisor.c.
  */
 #include <string.h>
 
 #include "kcoro.h"
+#include "libkcoro-client/port/kcoro_port.h"
 #include "tests/lib/kct.h"
 
 static int take(const void *msg, size_t len, void *user)
@@ -320,6 +322,235 @@ static void an_actor_receives_descriptors(void **state)
 	kc_chan_destroy(s.ch);
 }
 
+/* ---- where it runs, and what it receives from ------------------------------- */
+
+static int add(const void *msg, size_t len, void *user)
+{
+	struct seen *s = user;
+	uint64_t v;
+
+	memcpy(&v, msg, len);
+	s->result += (int)v;
+	s->calls++;
+	return 0;
+}
+
+static long feed(void *arg)
+{
+	kc_chan_t *ch = arg;
+
+	for (uint64_t v = 1; v <= 1000; v++) {
+		int r = kc_chan_send(ch, &v, -1);
+
+		if (r < 0)
+			return r;
+	}
+	return kc_chan_close(ch);
+}
+
+static void it_may_be_a_coroutine(void **state)
+{
+	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
+	struct seen s = SEEN_INIT(make(8, 0));
+	struct kc_actor_ctx ctx = { .chan = s.ch, .timeout_ms = -1, .process = add, .user = &s };
+	kc_actor_t *a;
+	kc_coro_t *co;
+	long r;
+
+	/* where it runs is told by who has to run it */
+	o.flags = KC_SCHED_DETERMINISTIC;
+	assert_int_equal(kc_sched_create(&ctx.sched, &o), 0);
+	assert_int_equal(kc_actor_start(&a, &ctx), 0);
+	assert_int_equal(kc_spawn(&co, ctx.sched, feed, s.ch), 0);
+	assert_int_equal(s.calls, 0);
+	assert_int_equal(kc_sched_run(ctx.sched), 0);
+	assert_int_equal(kc_join(co, &r, 0), 0);
+	assert_int_equal(r, 0);
+	assert_int_equal(s.calls, 1000);
+	assert_int_equal(s.result, 500500);
+	assert_int_equal(kc_actor_stop(a), KC_EPIPE);
+	assert_int_equal(kc_sched_destroy(ctx.sched), 0);
+	kc_chan_destroy(s.ch);
+}
+
+static long stop_from_coroutine(void *arg)
+{
+	return kc_actor_stop(arg);
+}
+
+static void coroutines_stop_one_another_but_not_themselves(void **state)
+{
+	struct seen s = SEEN_INIT(make(8, 0));
+	struct kc_actor_ctx ctx = {
+		.chan = s.ch, .timeout_ms = -1, .process = stop_myself, .user = &s
+	};
+	kc_coro_t *co;
+	uint64_t v = 1;
+	long r;
+
+	assert_int_equal(kc_sched_single(&ctx.sched), 0);
+	for (int i = 0; i < 50; i++) {
+		kct_event_set(&s.ready);
+		assert_int_equal(kc_actor_start(&s.actor, &ctx), 0);
+		assert_int_equal(kc_actor_on_done(s.actor, on_done, &s), 0);
+		if (i % 2)
+			assert_int_equal(kc_chan_send(s.ch, &v, -1), 0);
+		assert_int_equal(kc_spawn(&co, ctx.sched, stop_from_coroutine, s.actor), 0);
+		assert_int_equal(kc_join(co, &r, -1), 0);
+		assert_int_equal(r, KC_ECANCELED);
+		assert_int_equal(s.calls, i + 1);
+		assert_int_equal(s.stop_result, KC_EINVAL);
+		(void)kc_chan_purge(s.ch);
+	}
+	kc_chan_destroy(s.ch);
+}
+
+struct drops {
+	int n[6];
+};
+
+static void on_drop(void *arg, const void *elem, size_t len, enum kc_drop_reason reason)
+{
+	struct drops *d = arg;
+
+	(void)elem;
+	(void)len;
+	d->n[reason]++;
+}
+
+/* How many of 1 to 10, sent while nobody receives, reach an actor with such a mailbox. */
+static void mailbox(enum kc_kind kind, enum kc_overflow overflow, int want_calls, int want_sum,
+		    enum kc_drop_reason reason)
+{
+	struct kc_chan_options box = KC_CHAN_OPTIONS_INIT;
+	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
+	struct seen s = SEEN_INIT(NULL);
+	struct drops d = { { 0 } };
+	struct kc_actor_ctx ctx = { .timeout_ms = -1, .process = add, .user = &s, .mailbox = &box };
+	kc_actor_t *a;
+	uint64_t v;
+
+	box.kind = kind;
+	box.elem_size = sizeof(v);
+	box.capacity = kind == KC_BUFFERED ? 4 : 0;
+	box.overflow = overflow;
+	box.on_drop = on_drop;
+	box.on_drop_arg = &d;
+	o.flags = KC_SCHED_DETERMINISTIC;
+	assert_int_equal(kc_sched_create(&ctx.sched, &o), 0);
+	assert_int_equal(kc_actor_start(&a, &ctx), 0);
+	for (v = 1; v <= 10; v++) {
+		int r = kc_chan_send(kc_actor_mailbox(a), &v, 0);
+
+		if (r == KC_EAGAIN)
+			assert_true(kind == KC_BUFFERED && overflow == KC_OVERFLOW_BLOCK && v > 4);
+		else
+			assert_int_equal(r, 0);
+	}
+	assert_int_equal(kc_sched_run(ctx.sched), KC_EAGAIN);
+	assert_int_equal(s.calls, want_calls);
+	assert_int_equal(s.result, want_sum);
+	if (reason)
+		assert_int_equal(d.n[reason], 10 - want_calls);
+	kc_actor_cancel(a);
+	assert_int_equal(kc_sched_run(ctx.sched), 0);
+	/* nobody receives any more, and nobody waits for that */
+	assert_int_equal(kc_chan_send(kc_actor_mailbox(a), &v, -1), KC_EPIPE);
+	assert_int_equal(kc_actor_stop(a), KC_ECANCELED);
+	assert_int_equal(d.n[KC_DROP_DESTROYED], 0);
+	assert_int_equal(kc_sched_destroy(ctx.sched), 0);
+}
+
+static void mailboxes_of_every_kind(void **state)
+{
+	mailbox(KC_BUFFERED, KC_OVERFLOW_BLOCK, 4, 1 + 2 + 3 + 4, 0);
+	mailbox(KC_BUFFERED, KC_OVERFLOW_DROP_OLDEST, 4, 7 + 8 + 9 + 10, KC_DROP_OLDEST);
+	mailbox(KC_BUFFERED, KC_OVERFLOW_DROP_NEWEST, 4, 1 + 2 + 3 + 4, KC_DROP_NEWEST);
+	mailbox(KC_CONFLATED, KC_OVERFLOW_BLOCK, 1, 10, KC_DROP_CONFLATED);
+	mailbox(KC_UNLIMITED, KC_OVERFLOW_BLOCK, 10, 55, 0);
+}
+
+static void what_is_left_in_a_mailbox_is_dropped(void **state)
+{
+	for (int i = 0; i < 100; i++) {
+		struct kc_chan_options box = KC_CHAN_OPTIONS_INIT;
+		struct seen s = SEEN_INIT(NULL);
+		struct drops d = { { 0 } };
+		struct kc_actor_ctx ctx = {
+			.timeout_ms = -1, .process = end_with_5, .user = &s, .mailbox = &box
+		};
+		kc_actor_t *a;
+		uint64_t v = 0;
+		int sent = 0;
+
+		box.elem_size = sizeof(v);
+		box.capacity = 4;
+		box.on_drop = on_drop;
+		box.on_drop_arg = &d;
+		if (i % 2)
+			assert_int_equal(kc_sched_default(&ctx.sched), 0);
+		assert_int_equal(kc_actor_start(&a, &ctx), 0);
+		while (kc_chan_send(kc_actor_mailbox(a), &v, -1) == 0)
+			sent++;
+		assert_int_equal(kc_actor_stop(a), 5);
+		/* before the call returns */
+		assert_int_equal(d.n[KC_DROP_DESTROYED], sent - 1);
+	}
+}
+
+static void a_mailbox_or_a_channel_but_not_both(void **state)
+{
+	struct kc_chan_options box = KC_CHAN_OPTIONS_INIT;
+	struct kc_actor_ctx ctx = { .process = take, .mailbox = &box };
+	struct kc_restart_options again = KC_RESTART_OPTIONS_INIT;
+	kc_actor_t *a = NULL;
+
+	ctx.chan = make(8, 0);
+	assert_int_equal(kc_actor_start(&a, &ctx), KC_EINVAL);
+	assert_non_null(strstr(kc_error_detail(), "mailbox"));
+	kc_chan_destroy(KC_STEAL(ctx.chan));
+	/* no capacity */
+	assert_int_equal(kc_actor_start(&a, &ctx), KC_EINVAL);
+	assert_non_null(strstr(kc_error_detail(), "capacity"));
+	box.capacity = 1;
+	ctx.msg_size = 8;
+	assert_int_equal(kc_actor_start(&a, &ctx), KC_EINVAL);
+	assert_non_null(strstr(kc_error_detail(), "msg_size"));
+	ctx.msg_size = 0;
+	again.policy = KC_RESTART_ALWAYS;
+	ctx.restart = &again;
+	assert_int_equal(kc_actor_start(&a, &ctx), KC_EINVAL);
+	assert_non_null(strstr(kc_error_detail(), "max_restarts"));
+	assert_null(a);
+	assert_null(kc_actor_mailbox(NULL));
+	assert_int_equal(kc_actor_restarts(NULL), KC_EINVAL);
+}
+
+static void no_memory_makes_no_mailbox(void **state)
+{
+	struct kc_chan_options box = KC_CHAN_OPTIONS_INIT;
+	struct kc_restart_options again = KC_RESTART_OPTIONS_INIT;
+	struct kc_actor_ctx ctx = { .timeout_ms = -1, .process = take, .mailbox = &box };
+	kc_actor_t *a = NULL;
+	int r;
+
+	box.capacity = 1;
+	again.policy = KC_RESTART_ALWAYS;
+	again.max_restarts = 1;
+	ctx.restart = &again;
+	assert_int_equal(kc_sched_single(&ctx.sched), 0);
+	for (long nth = 1;; nth++) {
+		kct_alloc_fail_from(nth);
+		r = kc_actor_start(&a, &ctx);
+		if (kct_alloc_fail_end() < nth)
+			break;
+		assert_int_equal(r, KC_ENOMEM);
+		assert_null(a);
+	}
+	assert_int_equal(r, 0);
+	assert_int_equal(kc_actor_stop(a), KC_ECANCELED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,6 +562,12 @@ int main(void)
 		KCT_TEST(an_actor_cannot_stop_itself_but_cancel),
 		KCT_TEST(short_timeouts_only_make_it_receive_again),
 		KCT_TEST(an_actor_receives_descriptors),
+		KCT_TEST(it_may_be_a_coroutine),
+		KCT_TEST(coroutines_stop_one_another_but_not_themselves),
+		KCT_TEST(mailboxes_of_every_kind),
+		KCT_TEST(what_is_left_in_a_mailbox_is_dropped),
+		KCT_TEST(a_mailbox_or_a_channel_but_not_both),
+		KCT_TEST(no_memory_makes_no_mailbox),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

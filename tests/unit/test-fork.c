@@ -38,6 +38,13 @@ static void done(kc_actor_t *actor, int result, void *arg)
 	(void)arg;
 }
 
+static long job(kc_job_t *self, void *arg)
+{
+	(void)self;
+	(void)arg;
+	return 0;
+}
+
 /* The exit status tells which check failed, from 1; 0 = none did. */
 #define CHECK(expression)                                                                          \
 	do {                                                                                       \
@@ -99,6 +106,7 @@ static int use_tokens(void *arg)
 	kc_cancel_t *child = NULL;
 	kc_cancel_ctx_t ctx;
 	kc_actor_t *actor = NULL;
+	kc_scope_t *scope;
 	kc_chan_t *own;
 	uint64_t v = 0;
 	int nth = 0;
@@ -114,6 +122,10 @@ static int use_tokens(void *arg)
 	CHECK(kc_actor_start(&actor, &actor_ctx) == KC_EFORKED);
 	CHECK(kc_actor_stop(in->actor) == KC_EFORKED);
 	CHECK(kc_actor_on_done(in->actor, done, NULL) == KC_EFORKED);
+	CHECK(kc_actor_restarts(in->actor) == KC_EFORKED);
+	CHECK(kc_actor_mailbox(in->actor) == NULL);
+	CHECK(kc_scope_init(&scope, in->token) == KC_EFORKED);
+	CHECK(kc_job_launch(NULL, NULL, in->token, job, NULL) == KC_EFORKED);
 	kc_actor_cancel(in->actor);
 	/* an inherited token on a channel of one's own */
 	CHECK(kc_chan_make(&own, KC_BUFFERED, sizeof(v), 1) == 0);
