@@ -36,4 +36,17 @@ catches "a receiver found and served in two steps" 'errors: [1-9]' model cancel 
 catches "a token not looked at" 'errors: [1-9]' model cancel 5
 catches "who gives up and stays on the list" 'errors: [1-9]' model cancel 6
 catches "a waiting sender not let in" 'errors: [1-9]' model cancel 7
+clean "of a select one clause takes effect, and no element or wake-up is lost by it" model select 0
+catches "seats taken channel by channel" 'errors: [1-9]' model select 1
+catches "a look, and the seats taken later" 'errors: [1-9]' model select 2
+catches "an element moved before the claim" 'errors: [1-9]' model select 3
+catches "a claimed select that leaves before its unpark" 'errors: [1-9]' model select 4
+catches "the question who won before the seats are given up" 'errors: [1-9]' model select 5
+catches "a lost claim and no look at who waits behind" 'errors: [1-9]' model select 6
+catches "a claim of two steps" 'errors: [1-9]' model select 7
+catches "a seat taken out by who finds it" 'errors: [1-9]' model select 8
+catches "a channel that goes before those in it" 'errors: [1-9]' model select 9
+catches "losing seats that stay" 'errors: [1-9]' model select 10
+catches "locks in the order of the clauses" 'errors: [1-9]' model select 11
+catches "a close that claims nobody" 'errors: [1-9]' model select 12
 finish
