@@ -10,8 +10,9 @@
 
 /* as cmocka_run_group_tests() calls it; exported for arrays made at run time */
 static const struct CMUnitTest *(*const parts[])(size_t *) = {
-	matrix_tests, bound_tests, order_tests,	   message_tests,
-	batch_tests,  close_tests, argument_tests, drop_tests,	  fd_tests,
+	matrix_tests, bound_tests,  order_tests,       message_tests,
+	batch_tests,  close_tests,  argument_tests,    drop_tests,
+	fd_tests,     select_tests, select_many_tests, select_use_tests,
 };
 
 #define N_PARTS (sizeof(parts) / sizeof(parts[0]))

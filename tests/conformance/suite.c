@@ -78,10 +78,20 @@ void case_end(struct kct_case *c)
 #define BLOCKS 4096u
 static unsigned char blocks[BLOCKS];
 
+struct kc_zdesc case_desc(uint32_t number)
+{
+	return (struct kc_zdesc){ .addr = &blocks[number % BLOCKS], .len = 1 };
+}
+
+uint64_t case_desc_number(const struct kc_zdesc *desc)
+{
+	return (uint64_t)((unsigned char *)desc->addr - blocks);
+}
+
 static int send_number(struct kct_case *c, uint32_t number, long timeout_ms, kc_cancel_t *token)
 {
 	uint64_t value = number;
-	struct kc_zdesc desc = { .addr = &blocks[number % BLOCKS], .len = 1 };
+	struct kc_zdesc desc = case_desc(number);
 
 	switch (c->family) {
 	case KCT_FIXED:
@@ -115,7 +125,7 @@ static long recv_number(struct kct_case *c, long timeout_ms, kc_cancel_t *token)
 	default:
 		r = kc_chan_recv_desc_c(c->pair.rx, &desc, timeout_ms, token);
 		if (r == 0)
-			value = (uint64_t)((unsigned char *)desc.addr - blocks);
+			value = case_desc_number(&desc);
 		break;
 	}
 	return r < 0 ? r : (long)value;

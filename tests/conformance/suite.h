@@ -46,6 +46,10 @@ void case_end(struct kct_case *c);
 int case_send(struct kct_case *c, uint32_t number, long timeout_ms, kc_cancel_t *token);
 long case_recv(struct kct_case *c, long timeout_ms, kc_cancel_t *token);
 
+/* The descriptor that stands for a number, and the number of one that was received. */
+struct kc_zdesc case_desc(uint32_t number);
+uint64_t case_desc_number(const struct kc_zdesc *desc);
+
 /* The same on a thread of its own. The account is settled by op_join(). */
 struct kct_op {
 	struct kct_call call;
@@ -77,5 +81,8 @@ const struct CMUnitTest *close_tests(size_t *ret_n);
 const struct CMUnitTest *argument_tests(size_t *ret_n);
 const struct CMUnitTest *drop_tests(size_t *ret_n);
 const struct CMUnitTest *fd_tests(size_t *ret_n);
+const struct CMUnitTest *select_tests(size_t *ret_n); /* made when first asked for */
+const struct CMUnitTest *select_many_tests(size_t *ret_n);
+const struct CMUnitTest *select_use_tests(size_t *ret_n);
 
 #endif

@@ -40,7 +40,6 @@
 #define TX(s)	 ((89 >> (s)) & 1)
 #define CH(s)	 ((186 >> (s)) & 1)
 #define OWNER(s) ((s) < 2 * SELECTS -> (s) / 2 : (s) - SELECTS)
-#define FIRST(w) ((w) < SELECTS -> 2 * (w) : (w) + SELECTS)
 
 /* where a seat is */
 #define NOWHERE 0
