@@ -101,9 +101,7 @@ static long stress_recv(void *arg)
 static void both_ends_select(void **state)
 {
 	for (size_t capacity = 0; capacity < 3; capacity++) {
-		struct ends e = { { make(capacity), make(capacity) },
-				  make(0),
-				  SCALED(3000u) };
+		struct ends e = { { make(capacity), make(capacity) }, make(0), SCALED(3000u) };
 		struct kct_call calls[2];
 
 		kct_call_start(&calls[0], stress_send, &e);
@@ -502,9 +500,9 @@ struct doomed {
 static long wait_at_doomed(void *arg)
 {
 	struct doomed *d = arg;
-	uint32_t v, w = 3;
+	uint32_t v, w;
 	struct kc_clause c[3] = { kc_clause_recv(d->stays, &v), kc_clause_recv(d->goes, &v),
-				  kc_clause_send(d->goes, &w) };
+				  kc_clause_recv(d->goes, &w) };
 	int won = kc_select(c, 3, 0, -1, NULL);
 
 	if (won == 0)
