@@ -22,7 +22,7 @@ type figure struct {
 	unit     string
 	procs    int // 0: all CPUs
 	n        int
-	sides    int // senders, and receivers
+	sides    int // senders, and receivers; clauses of a select
 	capacity int
 	take     func(f *figure, n int) float64
 }
@@ -32,6 +32,12 @@ var figures = map[string]*figure{
 	"spawn_join_1000":          {"ns", 1, 300, 0, 0, takeSpawn},
 	"coro_rendezvous_rtt":      {"ns", 1, 1000000, 0, 0, takeRtt},
 	"coro_pool_rendezvous_rtt": {"ns", 2, 1000000, 0, 0, takeRtt},
+	"select_ready_2":           {"ns", 1, 1000000, 2, 1, takeSelect},
+	"select_ready_8":           {"ns", 1, 1000000, 8, 1, takeSelect},
+	"select_ready_64":          {"ns", 1, 1000000, 64, 1, takeSelect},
+	"select_block_2":           {"ns", 1, 300000, 2, 0, takeSelect},
+	"select_block_8":           {"ns", 1, 300000, 8, 0, takeSelect},
+	"select_block_64":          {"ns", 1, 300000, 64, 0, takeSelect},
 	"coro_1x1_cap64_8":         {"1/s", 1, 2000000, 1, 64, takeStream},
 	"coro_4x4_cap64_8":         {"1/s", 1, 2000000, 4, 64, takeStream},
 	"coro_pool_4x4_cap1024_8":  {"1/s", 2, 2000000, 4, 1024, takeStream},
@@ -183,6 +189,228 @@ func takeStream(f *figure, count int) float64 {
 		fails("not all arrived as it was sent")
 	}
 	return float64(arrived) / end.Sub(begin).Seconds()
+}
+
+// One select over 2; which one it was.
+func recvAny2(c []chan uint64) int {
+	select {
+	case <-c[0]:
+		return 0
+	case <-c[1]:
+		return 1
+	}
+}
+
+// One select over 8; which one it was.
+func recvAny8(c []chan uint64) int {
+	select {
+	case <-c[0]:
+		return 0
+	case <-c[1]:
+		return 1
+	case <-c[2]:
+		return 2
+	case <-c[3]:
+		return 3
+	case <-c[4]:
+		return 4
+	case <-c[5]:
+		return 5
+	case <-c[6]:
+		return 6
+	case <-c[7]:
+		return 7
+	}
+}
+
+// One select over 64; which one it was.
+func recvAny64(c []chan uint64) int {
+	select {
+	case <-c[0]:
+		return 0
+	case <-c[1]:
+		return 1
+	case <-c[2]:
+		return 2
+	case <-c[3]:
+		return 3
+	case <-c[4]:
+		return 4
+	case <-c[5]:
+		return 5
+	case <-c[6]:
+		return 6
+	case <-c[7]:
+		return 7
+	case <-c[8]:
+		return 8
+	case <-c[9]:
+		return 9
+	case <-c[10]:
+		return 10
+	case <-c[11]:
+		return 11
+	case <-c[12]:
+		return 12
+	case <-c[13]:
+		return 13
+	case <-c[14]:
+		return 14
+	case <-c[15]:
+		return 15
+	case <-c[16]:
+		return 16
+	case <-c[17]:
+		return 17
+	case <-c[18]:
+		return 18
+	case <-c[19]:
+		return 19
+	case <-c[20]:
+		return 20
+	case <-c[21]:
+		return 21
+	case <-c[22]:
+		return 22
+	case <-c[23]:
+		return 23
+	case <-c[24]:
+		return 24
+	case <-c[25]:
+		return 25
+	case <-c[26]:
+		return 26
+	case <-c[27]:
+		return 27
+	case <-c[28]:
+		return 28
+	case <-c[29]:
+		return 29
+	case <-c[30]:
+		return 30
+	case <-c[31]:
+		return 31
+	case <-c[32]:
+		return 32
+	case <-c[33]:
+		return 33
+	case <-c[34]:
+		return 34
+	case <-c[35]:
+		return 35
+	case <-c[36]:
+		return 36
+	case <-c[37]:
+		return 37
+	case <-c[38]:
+		return 38
+	case <-c[39]:
+		return 39
+	case <-c[40]:
+		return 40
+	case <-c[41]:
+		return 41
+	case <-c[42]:
+		return 42
+	case <-c[43]:
+		return 43
+	case <-c[44]:
+		return 44
+	case <-c[45]:
+		return 45
+	case <-c[46]:
+		return 46
+	case <-c[47]:
+		return 47
+	case <-c[48]:
+		return 48
+	case <-c[49]:
+		return 49
+	case <-c[50]:
+		return 50
+	case <-c[51]:
+		return 51
+	case <-c[52]:
+		return 52
+	case <-c[53]:
+		return 53
+	case <-c[54]:
+		return 54
+	case <-c[55]:
+		return 55
+	case <-c[56]:
+		return 56
+	case <-c[57]:
+		return 57
+	case <-c[58]:
+		return 58
+	case <-c[59]:
+		return 59
+	case <-c[60]:
+		return 60
+	case <-c[61]:
+		return 61
+	case <-c[62]:
+		return 62
+	case <-c[63]:
+		return 63
+	}
+}
+
+// As ours: with places, all channels hold an element, and a round is a select and the send that
+// fills up again; without, a round is a select that waits, a send that finds it, and a yield.
+func takeSelect(f *figure, n int) float64 {
+	recvAny := map[int]func([]chan uint64) int{2: recvAny2, 8: recvAny8, 64: recvAny64}[f.sides]
+	channels := make([]chan uint64, f.sides)
+	for i := range channels {
+		channels[i] = make(chan uint64, f.capacity)
+	}
+	warm := n/10 + 1
+	ns := make(chan float64)
+	var done sync.WaitGroup
+	if f.capacity == 0 {
+		done.Add(1)
+	}
+	go func() {
+		var start time.Time
+		for i := range channels {
+			if f.capacity > 0 {
+				channels[i] <- 1
+			}
+		}
+		for i := 0; i < warm+n; i++ {
+			if i == warm {
+				start = time.Now()
+			}
+			at := recvAny(channels)
+			if f.capacity > 0 {
+				channels[at] <- 1
+			}
+		}
+		value := each(start, n)
+		done.Wait()
+		ns <- value
+	}()
+	if f.capacity == 0 {
+		go func() {
+			missed := 0
+			for i := 0; i < warm+n; i++ {
+				select {
+				case channels[i%f.sides] <- 1:
+				default:
+					// at the beginning, and once in 61 turns, where who has yielded is next
+					missed++
+					channels[i%f.sides] <- 1
+				}
+				runtime.Gosched()
+			}
+			if missed > 10+n/40 {
+				fails("the select did not wait")
+			}
+			done.Done()
+		}()
+	}
+	return <-ns
 }
 
 func main() {
