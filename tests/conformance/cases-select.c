@@ -210,6 +210,7 @@ static void cell_cancelled_before(struct bench *b)
 static void cell_cancelled_during(struct bench *b)
 {
 	not_ready(b);
+	b->s.timeout_ms = -1;
 	selector_start_blocked(&b->s, 0);
 	kc_cancel_trigger(b->token);
 	assert_int_equal(selector_join(&b->s), KC_ECANCELED);

@@ -52,7 +52,7 @@ long case_settle(struct kct_case *c, const struct kc_clause *clause, const struc
 void selector_init(struct kct_selector *s)
 {
 	memset(s, 0, sizeof(*s));
-	s->timeout_ms = -1;
+	s->timeout_ms = KCT_PATIENCE_MS;
 }
 
 unsigned selector_add_clause(struct kct_selector *s, struct kc_clause clause)

@@ -36,7 +36,7 @@ struct kct_selector {
 	kc_cancel_t *token;
 };
 
-/* Without clauses, without a bound. */
+/* Without clauses; it waits until the test would give up. */
 void selector_init(struct kct_selector *s);
 /* Returns the clause's index. */
 unsigned selector_add(struct kct_selector *s, struct kct_case *c, bool is_send, uint32_t number);
