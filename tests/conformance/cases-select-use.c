@@ -117,6 +117,7 @@ static void a_timer_is_a_clause_among_others(void **state)
 	}
 	/* with KC_SELECT_READY it has gone off as well */
 	clauses[0].kind = KC_CLAUSE_OFF;
+	clauses[1] = kc_clause_after(0);
 	assert_int_equal(kc_select(clauses, 2, KC_SELECT_READY, -1, NULL), 1);
 	assert_int_equal(kc_select(clauses, 2, KC_SELECT_READY, 0, NULL), KC_EAGAIN);
 	case_end(&c);
