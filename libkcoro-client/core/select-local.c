@@ -181,11 +181,11 @@ bool kci_local_try_clause(struct kci_select *s, struct kc_clause *clause)
 	struct kci_after after;
 	bool counted, took;
 
-	if (is_idle(lc, clause))
-		return false;
 	clause->result = 0;
 	if (!s->choice.probe && kci_fast_clause(lc, clause))
 		return true;
+	if (is_idle(lc, clause))
+		return false;
 	kci_choice_become(&s->choice, clause);
 	kci_after_init(&after, lc);
 	kci_local_lock(lc);
@@ -265,43 +265,50 @@ static inline bool has_channel(const struct kc_clause *clause)
 	return clause->kind != KC_CLAUSE_OFF && clause->kind != KC_CLAUSE_TIMER && clause->ch;
 }
 
-/* As the owner of all locks: KCI_SAT means that it is not ready. */
-static inline enum kci_sat look_at(struct kci_select *s, const struct kc_clause *clause,
-				   uint64_t now, struct kci_bias *me)
+/* These once for each sort of look: a function called for each clause would cost as much as the
+ * looking. As the owner of all locks; KCI_SAT means that it is not ready. */
+static inline enum kci_sat __attribute__((always_inline))
+look_at(struct kci_select *s, const struct kc_clause *clause,
+				   uint64_t now, struct kci_bias *me, bool unchecked)
 {
-	if (has_channel(clause)) {
+	if (unchecked ? kci_clause_is_usual(clause) : has_channel(clause)) {
 		struct kci_local *lc = local_of(clause);
 
 		if (!owns(lc, me) || lc->watched)
 			return KCI_NOT_OURS;
 		return owned_is_ready(s, lc, clause) ? KCI_READY : KCI_SAT;
 	}
+	if (unchecked)
+		return KCI_NOT_OURS;
 	return clause->kind == KC_CLAUSE_TIMER && kci_timer_is_due(clause, now) ? KCI_READY
 										: KCI_SAT;
 }
 
 /* One of those that are ready: where most are, that is seen soon. */
-static inline enum kci_sat look_at_some(struct kci_select *s, uint64_t now, struct kci_bias *me,
-					struct kc_clause **ret_ready)
+static inline enum kci_sat __attribute__((always_inline))
+look_at_some(struct kci_select *s, uint64_t now, struct kci_bias *me,
+					bool unchecked, struct kc_clause **ret_ready)
 {
 	unsigned looks = (s->n > 4) + (s->n > 16);
 	enum kci_sat r = KCI_SAT;
 
 	for (unsigned i = 0; i < looks && r == KCI_SAT; i++) {
 		*ret_ready = &s->clauses[kci_select_draw(s->n)];
-		r = look_at(s, *ret_ready, now, me);
+		r = look_at(s, *ret_ready, now, me, unchecked);
 	}
 	return r;
 }
 
-static inline enum kci_sat look_at_all(struct kci_select *s, uint64_t now, struct kci_bias *me,
-				       struct kc_clause **ret_ready)
+static inline enum kci_sat __attribute__((always_inline))
+look_at_all(struct kci_select *s, uint64_t now, struct kci_bias *me,
+				       bool unchecked, struct kc_clause **ret_ready)
 {
+	struct kc_clause *end = s->clauses + s->n;
 	bool priority = s->flags & KC_SELECT_PRIORITY;
 	size_t n_ready = 0;
 
-	for (struct kc_clause *c = s->clauses; c < s->clauses + s->n; c++) {
-		enum kci_sat r = look_at(s, c, now, me);
+	for (struct kc_clause *c = s->clauses; c < end; c++) {
+		enum kci_sat r = look_at(s, c, now, me, unchecked);
 
 		if (__builtin_expect(r == KCI_SAT, 1))
 			continue;
@@ -310,13 +317,17 @@ static inline enum kci_sat look_at_all(struct kci_select *s, uint64_t now, struc
 		if (kci_select_takes_over(s, ++n_ready))
 			*ret_ready = c;
 		if (priority)
-			break;
+			return KCI_READY;
 	}
+	s->seen = true;
 	return n_ready > 0 ? KCI_READY : KCI_SAT;
 }
 
-enum kci_sat kci_local_look(struct kci_select *s, uint64_t now, struct kc_clause **ret_ready)
+static inline enum kci_sat __attribute__((always_inline))
+look(struct kci_select *s, uint64_t now, bool unchecked,
+				struct kc_clause **ret_ready)
 {
+	struct kc_clause *end = s->clauses + s->n;
 	struct kci_bias *me = kci_bias_here;
 	enum kci_sat r = KCI_SAT;
 
@@ -324,17 +335,27 @@ enum kci_sat kci_local_look(struct kci_select *s, uint64_t now, struct kc_clause
 		return KCI_NOT_OURS;
 	(void)kci_biased_announce(me);
 	if (!(s->flags & KC_SELECT_PRIORITY))
-		r = look_at_some(s, now, me, ret_ready);
+		r = look_at_some(s, now, me, unchecked, ret_ready);
 	if (r == KCI_SAT)
-		r = look_at_all(s, now, me, ret_ready);
+		r = look_at_all(s, now, me, unchecked, ret_ready);
 	if (r == KCI_SAT && !s->tries) {
 		kci_choice_begin(&s->choice);
-		for (struct kc_clause *c = s->clauses; c < s->clauses + s->n; c++)
-			if (has_channel(c))
+		for (struct kc_clause *c = s->clauses; c < end; c++)
+			if (unchecked || has_channel(c))
 				sit_owned(s, c);
 	}
 	kci_biased_leave(me);
 	return r;
+}
+
+enum kci_sat kci_local_look(struct kci_select *s, uint64_t now, struct kc_clause **ret_ready)
+{
+	return look(s, now, /* unchecked= */ false, ret_ready);
+}
+
+enum kci_sat kci_local_look_unchecked(struct kci_select *s, struct kc_clause **ret_ready)
+{
+	return look(s, 0, /* unchecked= */ true, ret_ready);
 }
 
 /* A list of clauses, by seat.link.next until their seats are taken. */

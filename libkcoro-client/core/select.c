@@ -72,14 +72,6 @@ static int __attribute__((noinline)) check_other(struct kci_select *s, struct kc
 	return wants[c->kind] == KCI_DESC ? check_desc(s, c) : 0;
 }
 
-/* A local channel of fixed elements. */
-static inline bool is_usual(const struct kc_clause *c)
-{
-	return (c->kind == KC_CLAUSE_RECV ? c->buf != NULL :
-					    c->kind == KC_CLAUSE_SEND && c->elem != NULL) &&
-	       c->ch && c->ch->fast == KCI_FAST_FIXED && kci_process_is(c->ch->process);
-}
-
 static int check_clauses(struct kci_select *s)
 {
 	size_t off = 0;
@@ -87,7 +79,7 @@ static int check_clauses(struct kci_select *s)
 	for (struct kc_clause *c = s->clauses; c < s->clauses + s->n; c++) {
 		int r;
 
-		if (is_usual(c))
+		if (kci_clause_is_usual(c))
 			continue;
 		if (kci_clause_is_off(c)) {
 			off++;
@@ -220,23 +212,18 @@ static struct kc_clause *wait_seated(struct kci_select *s, uint64_t deadline, in
 	return won;
 }
 
-/* Where all clauses are local or timers: NULL with KC_EAGAIN, and all are to be tried again. */
-static struct kc_clause *once_local(struct kci_select *s, uint64_t deadline, int *ret_code)
+/* What is to be done after a look at clauses that are all local or timers: NULL with KC_EAGAIN, and
+ * all are to be tried again. */
+static struct kc_clause *act_on(struct kci_select *s, enum kci_sat look, struct kc_clause *ready,
+				uint64_t now, uint64_t deadline, int *ret_code)
 {
-	uint64_t now = s->n_timers > 0 ? kci_clock_now() : 0;
 	struct kc_clause *won;
 
 	*ret_code = KC_EAGAIN;
-	switch (kci_local_look(s, now, &won)) {
-	case KCI_READY:
-		if (try_clause(s, won, now, /* ask= */ false))
-			return won;
-		break; /* it has lost */
-	case KCI_SAT:
+	if (look == KCI_SAT)
 		return s->tries ? NULL : wait_seated(s, earliest(s, deadline), ret_code);
-	default:
-		break;
-	}
+	if (look == KCI_READY && try_clause(s, ready, now, /* ask= */ false))
+		return ready;
 	won = try_all(s, now);
 	if (won || s->tries)
 		return won;
@@ -244,6 +231,15 @@ static struct kc_clause *once_local(struct kci_select *s, uint64_t deadline, int
 	if (!kci_local_sit(s))
 		return NULL;
 	return wait_seated(s, earliest(s, deadline), ret_code);
+}
+
+static struct kc_clause *once_local(struct kci_select *s, uint64_t deadline, int *ret_code)
+{
+	uint64_t now = s->n_timers > 0 ? kci_clock_now() : 0;
+	struct kc_clause *ready = NULL;
+	enum kci_sat look = kci_local_look(s, now, &ready);
+
+	return act_on(s, look, ready, now, deadline, ret_code);
 }
 
 static struct kc_clause *once_remote(struct kci_select *s, uint64_t deadline, int *ret_code)
@@ -261,17 +257,10 @@ static struct kc_clause *once_remote(struct kci_select *s, uint64_t deadline, in
 	return won || !s->tries ? won : try_all(s, now);
 }
 
-static int run(struct kci_select *s, long timeout_ms)
+/* `won` and `r` are what came of the first time. */
+static int run_on(struct kci_select *s, uint64_t deadline, struct kc_clause *won, int r)
 {
-	uint64_t deadline = timeout_ms > 0 ? kci_deadline_from_ms(timeout_ms) : KC_NEVER;
-
-	for (;;) {
-		int r;
-		struct kc_clause *won = s->n_remote > 0 ? once_remote(s, deadline, &r)
-							: once_local(s, deadline, &r);
-
-		if (won)
-			return (int)(won - s->clauses);
+	while (!won) {
 		if (s->tries)
 			return KC_EAGAIN;
 		/* what was ready when the time was up is tried once more; so is a timer */
@@ -281,7 +270,24 @@ static int run(struct kci_select *s, long timeout_ms)
 		}
 		if (r != KC_EAGAIN && r != KC_ETIME)
 			return r;
+		won = s->n_remote > 0 ? once_remote(s, deadline, &r) : once_local(s, deadline, &r);
 	}
+	return (int)(won - s->clauses);
+}
+
+static inline uint64_t deadline_of(long timeout_ms)
+{
+	return timeout_ms > 0 ? kci_deadline_from_ms(timeout_ms) : KC_NEVER;
+}
+
+static int run(struct kci_select *s, long timeout_ms)
+{
+	uint64_t deadline = deadline_of(timeout_ms);
+	struct kc_clause *won;
+	int r;
+
+	won = s->n_remote > 0 ? once_remote(s, deadline, &r) : once_local(s, deadline, &r);
+	return run_on(s, deadline, won, r);
 }
 
 static bool never_ends(const struct kci_select *s, long timeout_ms)
@@ -312,6 +318,8 @@ static int run_remote(struct kci_select *s, long timeout_ms)
 int kc_select(struct kc_clause *clauses, size_t n, unsigned flags, long timeout_ms,
 	      kc_cancel_t *token)
 {
+	enum kci_sat look = KCI_NOT_OURS;
+	struct kc_clause *ready = NULL;
 	struct kci_select s;
 	int r;
 
@@ -327,9 +335,18 @@ int kc_select(struct kc_clause *clauses, size_t n, unsigned flags, long timeout_
 	s.n_descs = 0;
 	s.flags = flags;
 	s.tries = timeout_ms == 0;
+	s.seen = false;
 	s.token = token;
 	s.choice.probe = flags & KC_SELECT_READY;
-	r = check_clauses(&s);
+	if (n > 0 && (!token || kci_cancel_check(token) == 0))
+		look = kci_local_look_unchecked(&s, &ready);
+	r = s.seen ? 0 : check_clauses(&s);
+	if (r == 0 && look != KCI_NOT_OURS && s.n_remote + s.n_timers + s.n_descs == 0) {
+		uint64_t deadline = deadline_of(timeout_ms);
+		struct kc_clause *won = act_on(&s, look, ready, 0, deadline, &r);
+
+		return (int)kci_result(run_on(&s, deadline, won, r));
+	}
 	if (r == 0)
 		r = kci_cancel_check(token);
 	if (r == 0 && never_ends(&s, timeout_ms))

@@ -22,6 +22,7 @@ struct kci_select {
 	size_t n_descs; /* clauses, the first so many that send descriptors, with memory */
 	unsigned flags;
 	bool tries; /* timeout 0 */
+	bool seen;  /* each clause has been looked at */
 	kc_cancel_t *token;
 	struct kci_choice choice;
 };
@@ -73,6 +74,16 @@ static inline bool kci_select_takes_over(const struct kci_select *s, size_t n)
 	return n == 1 || (!(s->flags & KC_SELECT_PRIORITY) && kci_select_draw(n) == 0);
 }
 
+/* On a local channel of fixed elements, and nothing is wrong with it. */
+static inline bool kci_clause_is_usual(const struct kc_clause *clause)
+{
+	return (clause->kind == KC_CLAUSE_RECV ?
+			clause->buf != NULL :
+			clause->kind == KC_CLAUSE_SEND && clause->elem != NULL) &&
+	       clause->ch && clause->ch->fast == KCI_FAST_FIXED &&
+	       kci_process_is(clause->ch->process);
+}
+
 static inline bool kci_timer_is_due(const struct kc_clause *clause, uint64_t now)
 {
 	return clause->due_ns <= now && clause->due_ns != KC_NEVER;
@@ -93,7 +104,8 @@ bool kci_local_peek_clause(struct kci_select *s, struct kc_clause *clause);
 
 /*
  * Look at all clauses, none of which is remote. That is done as the owner of all locks, or not at
- * all.
+ * all. As long as they are unchecked those that are not of the usual sort are for others, too;
+ * and if s->seen, they have been checked by that.
  */
 enum kci_sat {
 	KCI_SAT,      /* none is ready, and each local one has a seat (but with s->tries) */
@@ -101,6 +113,7 @@ enum kci_sat {
 	KCI_NOT_OURS, /* it takes other ways */
 };
 enum kci_sat kci_local_look(struct kci_select *s, uint64_t now, struct kc_clause **ret_ready);
+enum kci_sat kci_local_look_unchecked(struct kci_select *s, struct kc_clause **ret_ready);
 
 /* Take a seat for every local clause. false: one of them is ready, and no seat is taken. */
 bool kci_local_sit(struct kci_select *s);

@@ -62,7 +62,7 @@ clean "bench_socket" bench bench_socket '' socket_rtt_64 socket_rtt_64_window so
 	socket_daemon_syscalls_per_rtt_window
 clean "bench_cancel" bench bench_cancel '' cancel_10k cancel_tree_10k cancel_scope_10k
 clean "bench_select" bench bench_select '' select_ready_2 select_ready_8 select_ready_64 select_block_2 \
-	select_block_8 select_block_64
+	select_block_8 select_block_64 select_park_2 select_park_8 select_park_64
 clean "bench_coro" bench bench_coro '' switch switch_integer yield spawn_join_1000 parked_bytes_100k \
 	rest_wakeups
 clean "bench_latency" bench bench_latency '' thread_rendezvous_rtt_block \

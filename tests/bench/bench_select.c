@@ -5,14 +5,16 @@
  *	select_ready_N		one select over N receives from buffered channels that all hold
  *				an element of 8 bytes, and the send that fills the place of the
  *				one it took, against a receive and the send after it
- *	select_block_N		one select over N receives from rendezvous channels where nobody
- *				is: it waits, another coroutine of the worker sends to one of
- *				the channels, going round, and yields; against the same with a
- *				receive from one channel
+ *	select_block_N		a stream: one coroutine selects over N receives from rendezvous
+ *				channels, another one of the worker sends to them, going round,
+ *				and both do nothing else. So every other select waits and is
+ *				woken by a send, and the one after it finds the sender waiting,
+ *				against the same with receives from one channel
+ *	select_park_N		the same where every select waits: the sender yields after each
+ *				send, which is a try that finds the select waiting, or the figure
+ *				fails
  *
- * The refill of the one and the send, the yield and the switches to and fro of the other are
- * part of both sides. In select_block_N each send is a try: it finds the select waiting, or the
- * figure fails.
+ * The refill of the first and the sends and switches of the others are part of both sides.
  */
 #include <errno.h>
 #include <string.h>
@@ -25,15 +27,18 @@
 #define READY_ROUNDS 1000000u
 #define BLOCK_ROUNDS 300000u
 
+enum how { READY, BLOCK, PARK };
+
 struct shape {
 	unsigned n;
-	bool blocks;
+	enum how how;
 };
 
 /* One measurement: n of 0 is a plain receive from one channel. */
 struct lane {
 	kc_chan_t *ch[CLAUSES_MAX];
 	unsigned n;
+	enum how how;
 	unsigned long warm, rounds;
 	double ns; /* a round */
 	int failed;
@@ -93,16 +98,17 @@ static long block_rounds(void *arg)
 	return at < 0 ? at : 0;
 }
 
-/* Spawned second: whoever it sends to waits already. */
+/* Spawned second: whoever it sends to first waits already. */
 static long send_round(void *arg)
 {
 	struct lane *l = arg;
 	unsigned n = l->n ? l->n : 1, at = 0;
 
 	for (uint64_t i = 0; i < l->warm + l->rounds && l->failed == 0; i++) {
-		l->failed = kc_chan_try_send(l->ch[at], &i);
+		l->failed = kc_chan_send(l->ch[at], &i, l->how == PARK ? 0 : -1);
 		at = at + 1 == n ? 0 : at + 1;
-		kc_yield();
+		if (l->how == PARK)
+			kc_yield();
 	}
 	/* so that nobody is left waiting for what does not come */
 	for (unsigned i = 0; i < n && l->failed; i++)
@@ -113,24 +119,25 @@ static long send_round(void *arg)
 static int run(const struct shape *s, unsigned n, double *ret_ns)
 {
 	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-	struct lane l = { .n = n };
+	struct lane l = { .n = n, .how = s->how };
+	bool blocks = s->how != READY;
 	kc_coro_t *taker, *sender = NULL;
 	kc_sched_t *sched;
 	long result = 0;
 	int r;
 
-	l.rounds = bench_scaled(s->blocks ? BLOCK_ROUNDS : READY_ROUNDS, 1000);
+	l.rounds = bench_scaled(blocks ? BLOCK_ROUNDS : READY_ROUNDS, 1000);
 	l.warm = l.rounds / 10 + 1;
 	o.workers = 1;
 	r = kc_sched_create(&sched, &o);
 	if (r < 0)
 		return bench_why(r, "kc_sched_create: %s", kc_error_name(r));
 	for (unsigned i = 0; i < (n ? n : 1) && r == 0; i++)
-		r = kc_chan_make(&l.ch[i], s->blocks ? KC_RENDEZVOUS : KC_BUFFERED,
-				 sizeof(uint64_t), !s->blocks);
+		r = kc_chan_make(&l.ch[i], blocks ? KC_RENDEZVOUS : KC_BUFFERED,
+				 sizeof(uint64_t), !blocks);
 	if (r == 0)
-		r = kc_spawn(&taker, sched, s->blocks ? block_rounds : ready_rounds, &l);
-	if (r == 0 && s->blocks && kc_spawn(&sender, sched, send_round, &l) < 0) {
+		r = kc_spawn(&taker, sched, blocks ? block_rounds : ready_rounds, &l);
+	if (r == 0 && blocks && kc_spawn(&sender, sched, send_round, &l) < 0) {
 		l.failed = KC_ENOMEM;
 		kc_chan_close(l.ch[0]);
 	}
@@ -162,16 +169,18 @@ static int nothing(void)
 	return 0;
 }
 
-#define FIGURE(name_, n_, blocks_)                                                                 \
+#define FIGURE(name_, n_, how_)                                                                    \
 	{                                                                                          \
 		.name = name_, .unit = "ns", .reference = "recv", .take = take,                    \
-		.arg = &(const struct shape){ n_, blocks_ }, .class = BENCH_CLASS_ONE_CPU,         \
+		.arg = &(const struct shape){ n_, how_ }, .class = BENCH_CLASS_ONE_CPU,            \
 	}
 
 static struct bench_figure figures[] = {
-	FIGURE("select_ready_2", 2, false),   FIGURE("select_ready_8", 8, false),
-	FIGURE("select_ready_64", 64, false), FIGURE("select_block_2", 2, true),
-	FIGURE("select_block_8", 8, true),    FIGURE("select_block_64", 64, true),
+	FIGURE("select_ready_2", 2, READY),   FIGURE("select_ready_8", 8, READY),
+	FIGURE("select_ready_64", 64, READY), FIGURE("select_block_2", 2, BLOCK),
+	FIGURE("select_block_8", 8, BLOCK),   FIGURE("select_block_64", 64, BLOCK),
+	FIGURE("select_park_2", 2, PARK),     FIGURE("select_park_8", 8, PARK),
+	FIGURE("select_park_64", 64, PARK),
 };
 
 int main(int argc, char **argv)
