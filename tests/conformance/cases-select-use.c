@@ -392,6 +392,8 @@ static void a_lease_may_be_what_is_waited_for(void **state)
 	/* both ready: the one that loses is not leased, and not marked */
 	assert_int_equal(case_send(&a, 6, 0, NULL), 0);
 	assert_int_equal(case_send(&b, 7, 0, NULL), 0);
+	case_arrived(&a);
+	case_arrived(&b);
 	assert_int_equal(kc_select(c, 2, KC_SELECT_PRIORITY, -1, NULL), 0);
 	assert_int_equal(kc_chan_ack(a.pair.rx, &lease), 0);
 	a.received++;

@@ -24,6 +24,10 @@ struct kc_clause case_clause(struct kct_case *c, bool is_send, uint32_t number,
  * success in the case's account. */
 long case_settle(struct kct_case *c, const struct kc_clause *clause, const struct kct_room *room);
 
+/* What was sent is the channel's: a send that does not await its reply may be overtaken by what
+ * is done on another connection. */
+void case_arrived(struct kct_case *c);
+
 /* A select on a thread of its own. */
 struct kct_selector {
 	struct kct_call call;
