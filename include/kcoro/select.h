@@ -42,8 +42,8 @@
  * round trip; while local clauses are ready, those over a socket are asked about once in a
  * millisecond (with KC_SELECT_PRIORITY every time, where they come first).
  *
- * The same as a block that reads like a switch; each right-hand side is evaluated once, and
- * `break` leaves the block:
+ * The same as a block that reads like a switch, of nothing but its cases; each clause is
+ * evaluated once, and `break` and `continue` within a case leave the select:
  *
  *	KC_SELECT (-1, token) {
  *		KC_CASE_RECV (jobs, &job, r) {

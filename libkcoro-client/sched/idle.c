@@ -397,6 +397,8 @@ void *kci_worker_main(void *worker)
 			/* a coroutine forked and has ended in the child */
 			if (w->process != kci_process_id())
 				return NULL;
+		} else if (kci_stack_trim(&s->stacks)) {
+			slept = watched = false;
 		} else {
 			watched = sleep_idle(w);
 			slept = true;

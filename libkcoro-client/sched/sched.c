@@ -408,6 +408,8 @@ int kc_sched_run(kc_sched_t *sched)
 		/* once for all: coroutines do not leave their calls in the order they came */
 		saved = kci_thread_nocancel();
 		run_all(sched, w);
+		while (kci_stack_trim(&sched->stacks))
+			;
 		kci_thread_nocancel_end(saved);
 		kci_clock_set_virtual(NULL);
 		kci_random_set_state(NULL);

@@ -70,6 +70,8 @@ static inline void coro_free(struct kci_worker *w, struct kc_coro *co)
 	kci_fiber_done(&co->fiber);
 	if (!w || w->sched != s) {
 		coros_give(s, &co, 1);
+		/* its workers may be asleep, and stay so */
+		(void)kci_stack_trim(&s->stacks);
 		return;
 	}
 	if (w->n_cache == s->cache_max) {

@@ -177,6 +177,19 @@ bool kci_stack_full(struct kci_stack_pool *pool)
 	return full;
 }
 
+static void stack_cool(const struct kci_stack_pool *pool, struct kci_stack s)
+{
+	/* the guard is not part of this, and a canary's page was never touched */
+	KCI_ASAN_UNPOISON(kci_stack_bottom(pool, s), pool->size);
+	(void)madvise(kci_stack_bottom(pool, s), pool->size, MADV_DONTNEED);
+}
+
+static void slab_free_if_idle(struct kci_stack_pool *pool, struct kci_slab *slab)
+{
+	if (__builtin_popcountll(slab->free) == (int)slab->cut && !slab->warm)
+		slab_free(pool, slab);
+}
+
 static void stack_give_one(struct kci_stack_pool *pool, struct kci_stack s)
 {
 	struct kci_slab *slab = s.slab;
@@ -184,19 +197,44 @@ static void stack_give_one(struct kci_stack_pool *pool, struct kci_stack s)
 
 	pool->n_used--;
 	slab->free |= bit;
-	if (pool->n_warm < pool->warm_max) {
+	if (pool->n_warm < pool->warm_max + KCI_SURPLUS_MAX) {
 		slab->warm |= bit;
 		pool->n_warm++;
 	} else {
-		/* the guard is not part of this, and a canary's page was never touched */
-		KCI_ASAN_UNPOISON(kci_stack_bottom(pool, s), pool->size);
-		(void)madvise(kci_stack_bottom(pool, s), pool->size, MADV_DONTNEED);
+		stack_cool(pool, s);
 	}
 	/* to the front: it is taken next, so that others can empty */
 	kci_list_remove(&slab->open);
 	kci_list_append(pool->open.next, &slab->open);
-	if (__builtin_popcountll(slab->free) == (int)slab->cut && !slab->warm)
-		slab_free(pool, slab);
+	slab_free_if_idle(pool, slab);
+}
+
+bool kci_stack_trim(struct kci_stack_pool *pool)
+{
+	struct kci_list *at;
+	unsigned n = 0;
+	bool more;
+
+	KC_MUTEX_LOCK(&pool->lock);
+	/* of those first that are taken last */
+	for (at = pool->open.prev; at != &pool->open && pool->n_warm > pool->warm_max &&
+				   n < KCI_TRIM_ONCE;) {
+		struct kci_slab *slab = KC_CONTAINER_OF(at, struct kci_slab, open);
+
+		at = at->prev;
+		while (slab->warm && pool->n_warm > pool->warm_max && n < KCI_TRIM_ONCE) {
+			unsigned index = (unsigned)__builtin_ctzll(slab->warm);
+
+			slab->warm &= slab->warm - 1;
+			pool->n_warm--;
+			n++;
+			stack_cool(pool, (struct kci_stack){ slab, index });
+		}
+		slab_free_if_idle(pool, slab);
+	}
+	more = pool->n_warm > pool->warm_max;
+	KC_MUTEX_UNLOCK(&pool->lock);
+	return more;
 }
 
 void kci_stack_give(struct kci_stack_pool *pool, const struct kci_stack *stacks, unsigned n)

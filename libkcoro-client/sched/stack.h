@@ -30,6 +30,11 @@ enum kci_guard { KCI_GUARD_INSTALL, KCI_GUARD_PROTECT, KCI_GUARD_CANARY };
  * vm.max_map_count allows by default, two mappings each. */
 #define KCI_GUARD_PROTECT_MAX 16384u
 
+/* What is above warm_max is given back by a worker with nothing else to do, so many at a time; or
+ * at once above so many: a thousand coroutines that end together are not to wait for it. */
+#define KCI_SURPLUS_MAX 16384u
+#define KCI_TRIM_ONCE	16u
+
 struct kci_slab {
 	struct kci_list link; /* in slabs (someone uses a stack of it) or spare */
 	struct kci_list open; /* in the pool's open, while it has a free stack */
@@ -73,6 +78,8 @@ unsigned kci_stack_take(struct kci_stack_pool *pool, struct kci_stack *ret, unsi
 /* Are as many in use as there may be? */
 bool kci_stack_full(struct kci_stack_pool *pool);
 void kci_stack_give(struct kci_stack_pool *pool, const struct kci_stack *stacks, unsigned n);
+/* Give the memory of some that are free and too many back. true: there are more. */
+bool kci_stack_trim(struct kci_stack_pool *pool);
 
 /* The end of the stack, where it begins to grow downwards; and its lowest byte. */
 static inline char *kci_stack_top(const struct kci_stack_pool *pool, struct kci_stack s)

@@ -164,8 +164,6 @@ static int run_scope(double *ret)
 	int r;
 
 	o.workers = 1;
-	/* to give a stack back to the system costs more than all the rest: keep them */
-	o.warm_stacks = 2 * WAITERS;
 	r = kc_sched_create(&so.sched, &o);
 	if (r == 0)
 		r = kc_scope_init_ex(&scope, &so);

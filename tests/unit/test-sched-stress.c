@@ -213,6 +213,29 @@ static long until_closed(void *arg)
 	return kc_chan_recv(arg, &v, -1) == KC_EPIPE ? 0 : __LINE__;
 }
 
+static long end_at_once(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+/* Nobody joins them: it is for a worker to give back what is too much, once it has time. */
+static void a_burst_of_detached_ones_leaves_what_is_to_be_kept(void **state)
+{
+	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
+	kc_sched_t *s;
+
+	o.flags = KC_SCHED_DETERMINISTIC;
+	o.warm_stacks = 100;
+	assert_int_equal(kc_sched_create(&s, &o), 0);
+	for (unsigned i = 0; i < 3000; i++)
+		assert_int_equal(kc_spawn(NULL, s, end_at_once, NULL), 0);
+	assert_int_equal(kc_sched_run(s), 0);
+	assert_int_equal(kct_sched_stats(s).ended, 3000);
+	assert_in_range(kct_sched_stats(s).stacks_used + kct_sched_stats(s).stacks_warm, 1, 100);
+	assert_int_equal(kc_sched_destroy(s), 0);
+}
+
 static void very_many_park_at_a_time(void **state)
 {
 	kc_sched_t *s = kct_sched_make(2);
@@ -388,6 +411,7 @@ int main(void)
 		KCT_TEST(no_wake_up_is_lost_among_coroutines),
 		KCT_TEST(no_wake_up_is_lost_between_threads_and_coroutines),
 		KCT_TEST(threads_and_coroutines_share_channels),
+		KCT_TEST(a_burst_of_detached_ones_leaves_what_is_to_be_kept),
 		KCT_TEST(very_many_park_at_a_time),
 		KCT_TEST(a_million_are_spawned_without_growth),
 		KCT_TEST(deadlines_come_in_any_number_and_order),

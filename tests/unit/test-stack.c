@@ -106,6 +106,12 @@ static void after_a_burst_memory_goes_back(void **state)
 	assert_true(pool.n_slabs > 1);
 	/* all but the first, whose slab has to stay */
 	kci_stack_give(&pool, stacks + 1, N - 1);
+	/* once there is time */
+	assert_int_equal(pool.n_warm, N - 1);
+	assert_true(kci_stack_trim(&pool));
+	assert_int_equal(pool.n_warm, N - 1 - KCI_TRIM_ONCE);
+	while (kci_stack_trim(&pool))
+		;
 	assert_int_equal(pool.n_warm, 8);
 	/* its slab, and those that hold what is kept warm */
 	assert_true(pool.n_slabs <= 2);
