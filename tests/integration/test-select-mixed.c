@@ -9,46 +9,13 @@
 
 #include "kcoro.h"
 #include "libkcoro-client/port/kcoro_port.h"
-#include "libkcoro-client/sched/sanitize.h"
+#include "tests/lib/both.h"
 #include "tests/lib/kcorod.h"
 #include "tests/lib/local.h"
 
 #define CHANNELS 4u /* two local ones, then two of kcorod, by a connection each */
 #define LOCAL	 2u
 #define ROUNDS	 (KCI_TSAN || KCI_ASAN ? 300u : 1500u)
-
-static kc_sched_t *sched;
-
-static int setup_threads(void **state)
-{
-	return kct_setup(state);
-}
-
-static int setup_coroutines(void **state)
-{
-	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-	int r = kct_setup(state);
-
-	o.workers = 2;
-	if (r == 0)
-		r = kc_sched_create(&sched, &o);
-	kct_calls_in(sched);
-	return r;
-}
-
-static int teardown(void **state)
-{
-	int r = 0;
-
-	kct_calls_in(NULL);
-	if (sched) {
-		r = kc_sched_drain(sched, KCT_PATIENCE_MS);
-		if (r == 0)
-			r = kc_sched_destroy(sched);
-		sched = NULL;
-	}
-	return kct_teardown(state) != 0 || r != 0;
-}
 
 struct mix {
 	kc_ipc_conn_t *conn[3]; /* the last one asks */
@@ -439,18 +406,13 @@ static void a_select_in_a_coroutine_keeps_no_worker(void **state)
 
 int main(void)
 {
-#define BOTH(fn)                                                                                   \
-	{ #fn "_threads", fn, setup_threads, teardown, NULL },                                     \
-	{                                                                                          \
-#fn "_coroutines", fn, setup_coroutines, teardown, NULL                            \
-	}
 	const struct CMUnitTest tests[] = {
-		BOTH(whichever_gets_something_wins),
-		BOTH(whichever_takes_something_wins),
-		BOTH(a_timer_a_token_or_a_close_ends_it),
-		BOTH(who_is_cut_off_is_told),
+		KCT_BOTH(whichever_gets_something_wins),
+		KCT_BOTH(whichever_takes_something_wins),
+		KCT_BOTH(a_timer_a_token_or_a_close_ends_it),
+		KCT_BOTH(who_is_cut_off_is_told),
 		KCT_TEST(what_kcorod_has_is_not_starved),
-		BOTH(each_number_comes_once),
+		KCT_BOTH(each_number_comes_once),
 		KCT_TEST(a_select_in_a_coroutine_keeps_no_worker),
 	};
 

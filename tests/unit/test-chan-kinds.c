@@ -10,8 +10,7 @@
 #include <string.h>
 
 #include "kcoro.h"
-#include "libkcoro-client/sched/sanitize.h"
-#include "tests/lib/kct.h"
+#include "tests/lib/both.h"
 #include "tests/lib/local.h"
 
 #define CREW	   4
@@ -19,39 +18,6 @@
 #define ARRAY(a)   (sizeof(a) / sizeof((a)[0]))
 #define NS_PER_MS  UINT64_C(1000000)
 #define DROPPED_BY 100 /* a reason is added to this */
-
-static kc_sched_t *sched;
-
-static int setup_threads(void **state)
-{
-	return kct_setup(state);
-}
-
-static int setup_coroutines(void **state)
-{
-	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-	int r = kct_setup(state);
-
-	o.workers = 2;
-	if (r == 0)
-		r = kc_sched_create(&sched, &o);
-	kct_calls_in(sched);
-	return r;
-}
-
-static int teardown(void **state)
-{
-	int r = 0;
-
-	kct_calls_in(NULL);
-	if (sched) {
-		r = kc_sched_drain(sched, KCT_PATIENCE_MS);
-		if (r == 0)
-			r = kc_sched_destroy(sched);
-		sched = NULL;
-	}
-	return kct_teardown(state) != 0 || r != 0;
-}
 
 /* ---- bounds -------------------------------------------------------------------- */
 
@@ -432,21 +398,16 @@ static void one_shot_after_another(void **state)
 
 int main(void)
 {
-#define BOTH(fn)                                                                                   \
-	{ #fn "_threads", fn, setup_threads, teardown, NULL },                                     \
-	{                                                                                          \
-#fn "_coroutines", fn, setup_coroutines, teardown, NULL                            \
-	}
 	const struct CMUnitTest tests[] = {
 		KCT_TEST(a_random_walk_finds_the_bounds_exact),
-		BOTH(who_has_put_one_in_never_finds_it_empty),
-		BOTH(a_rendezvous_never_has_a_length),
-		BOTH(unlimited_ends_at_its_bytes_and_goes_on_after),
+		KCT_BOTH(who_has_put_one_in_never_finds_it_empty),
+		KCT_BOTH(a_rendezvous_never_has_a_length),
+		KCT_BOTH(unlimited_ends_at_its_bytes_and_goes_on_after),
 		KCT_TEST(a_timeout_is_never_early_and_leaves_no_trace),
-		BOTH(two_who_both_give_up_often_still_meet),
-		BOTH(each_value_comes_as_often_as_it_was_sent),
-		BOTH(what_is_left_goes_to_the_hook_once),
-		BOTH(one_shot_after_another),
+		KCT_BOTH(two_who_both_give_up_often_still_meet),
+		KCT_BOTH(each_value_comes_as_often_as_it_was_sent),
+		KCT_BOTH(what_is_left_goes_to_the_hook_once),
+		KCT_BOTH(one_shot_after_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/select-both.h"
+#include "kcoro.h"
+#include "tests/lib/both.h"
+#include "tests/lib/local.h"
 
 #define CREW 4u
 
@@ -101,7 +103,7 @@ static long stress_recv(void *arg)
 static void both_ends_select(void **state)
 {
 	for (size_t capacity = 0; capacity < 3; capacity++) {
-		struct ends e = { { make(capacity), make(capacity) }, make(0), SCALED(3000u) };
+		struct ends e = { { make(capacity), make(capacity) }, make(0), KCT_SCALED(3000u) };
 		struct kct_call calls[2];
 
 		kct_call_start(&calls[0], stress_send, &e);
@@ -172,7 +174,7 @@ static void giving_up_often_loses_nothing(void **state)
 	uint64_t seed = kct_seed();
 
 	for (size_t capacity = 0; capacity < 2; capacity++) {
-		struct ends tx = { .ch = { make(capacity), make(capacity) }, .n = SCALED(4000u) };
+		struct ends tx = { .ch = { make(capacity), make(capacity) }, .n = KCT_SCALED(4000u) };
 		struct ends rx = tx;
 		struct kct_call calls[2];
 
@@ -217,7 +219,7 @@ static void all_find_partners(void **state)
 {
 	enum { N = 44 };
 
-	for (unsigned round = 0; round < SCALED(40u); round++) {
+	for (unsigned round = 0; round < KCT_SCALED(40u); round++) {
 		struct partner p[N];
 		bool taken[N] = { false };
 		kc_chan_t *ch = make(0);
@@ -225,7 +227,7 @@ static void all_find_partners(void **state)
 
 		for (uint32_t i = 0; i < N; i++)
 			p[i] = (struct partner){ .ch = ch, .me = i };
-		RUN_ALL(N, find_partner, p);
+		KCT_RUN_ALL(N, find_partner, p);
 		for (uint32_t i = 0; i < N; i++) {
 			sent += p[i].sent;
 			if (p[i].sent)
@@ -244,7 +246,7 @@ static void who_is_left_over_waits(void **state)
 {
 	enum { N = 11 };
 
-	for (unsigned round = 0; round < SCALED(40u); round++) {
+	for (unsigned round = 0; round < KCT_SCALED(40u); round++) {
 		struct partner p[N];
 		struct kct_call calls[N];
 		kc_chan_t *ch = make(0);
@@ -306,7 +308,7 @@ static long relay_recv(void *arg)
 
 static void channels_go_through_channels(void **state)
 {
-	struct relay r = { .n = SCALED(4000u) };
+	struct relay r = { .n = KCT_SCALED(4000u) };
 	struct kct_call calls[2];
 
 	assert_int_equal(kc_chan_make(&r.first, KC_RENDEZVOUS, sizeof(kc_chan_t *), 0), 0);
@@ -324,7 +326,7 @@ static long in_and_out(void *arg)
 	struct kc_clause c;
 	uint32_t v = 1;
 
-	for (uint32_t i = 0; i < SCALED(8000u); i++) {
+	for (uint32_t i = 0; i < KCT_SCALED(8000u); i++) {
 		/* a try that fails would say it was full, or empty, at a moment when it was not */
 		if (kc_select(one(&c, kc_clause_send(ch, &v)), 1, 0, i % 2 ? 0 : 1, NULL) != 0)
 			return __LINE__;
@@ -403,7 +405,7 @@ static long put_when_ready(void *arg)
 
 static void who_is_told_of_readiness_gets_it_all(void **state)
 {
-	struct ends e = { .ch = { make(1), make(3) }, .n = SCALED(4000u) };
+	struct ends e = { .ch = { make(1), make(3) }, .n = KCT_SCALED(4000u) };
 	struct kct_call tx[CREW], rx[CREW];
 
 	for (unsigned i = 0; i < CREW; i++) {
@@ -457,7 +459,7 @@ static long shop_worker(void *arg)
 static void jobs_go_out_and_results_come_back(void **state)
 {
 	for (size_t capacity = 0; capacity < 3; capacity += 2) {
-		struct shop s = { make(capacity), make(capacity), make(0), SCALED(8000u) };
+		struct shop s = { make(capacity), make(capacity), make(0), KCT_SCALED(8000u) };
 		uint8_t *seen = calloc(2 * s.n, 1);
 		struct kct_call calls[CREW];
 		uint32_t job = 0, result, back = 0;
@@ -514,7 +516,7 @@ static void a_channel_goes_when_all_have_left(void **state)
 {
 	uint64_t random = kct_seed();
 
-	for (unsigned round = 0; round < SCALED(400u); round++) {
+	for (unsigned round = 0; round < KCT_SCALED(400u); round++) {
 		/* each of those who wait has one of its own, and all have the other */
 		struct kct_call calls[CREW];
 		struct doomed d[CREW];
@@ -543,15 +545,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		KCT_TEST(the_only_one_that_is_ready_wins),
-		BOTH(both_ends_select),
-		BOTH(giving_up_often_loses_nothing),
-		BOTH(all_find_partners),
-		BOTH(who_is_left_over_waits),
-		BOTH(channels_go_through_channels),
-		BOTH(who_has_put_one_in_finds_one),
-		BOTH(who_is_told_of_readiness_gets_it_all),
-		BOTH(jobs_go_out_and_results_come_back),
-		BOTH(a_channel_goes_when_all_have_left),
+		KCT_BOTH(both_ends_select),
+		KCT_BOTH(giving_up_often_loses_nothing),
+		KCT_BOTH(all_find_partners),
+		KCT_BOTH(who_is_left_over_waits),
+		KCT_BOTH(channels_go_through_channels),
+		KCT_BOTH(who_has_put_one_in_finds_one),
+		KCT_BOTH(who_is_told_of_readiness_gets_it_all),
+		KCT_BOTH(jobs_go_out_and_results_come_back),
+		KCT_BOTH(a_channel_goes_when_all_have_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

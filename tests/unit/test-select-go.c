@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/select-both.h"
+#include "kcoro.h"
+#include "tests/lib/both.h"
+#include "tests/lib/local.h"
 
 static kc_chan_t *make(size_t capacity)
 {
@@ -59,7 +61,7 @@ static long forward(void *arg)
 static void no_value_is_received_twice(void **state)
 {
 	for (size_t capacity = 0; capacity < 2; capacity++) {
-		struct lanes l = { .out = make(8), .n = SCALED(20000u) }, each[LANES];
+		struct lanes l = { .out = make(8), .n = KCT_SCALED(20000u) }, each[LANES];
 		struct kct_call sender, receivers[LANES];
 		uint8_t *seen = calloc(l.n, 1);
 
@@ -166,16 +168,16 @@ static void every_form_meets_every_other(void **state)
 {
 	static const size_t capacities[] = { 0, 1, 10, 100 };
 
-	for (size_t k = 0; k < ARRAY(capacities); k++) {
+	for (size_t k = 0; k < KCT_ARRAY(capacities); k++) {
 		for (unsigned way = 0; way < 16; way++) {
 			struct form f[2] = { { .ch = make(capacities[k]), .never = make(0) } };
 
-			f[0].n = SCALED(400u);
+			f[0].n = KCT_SCALED(400u);
 			f[1] = f[0];
 			f[0].how = way % 4;
 			f[1].how = way / 4;
 			f[0].sends = true;
-			RUN_ALL(2, act, f);
+			KCT_RUN_ALL(2, act, f);
 			assert_int_equal(kc_chan_len(f[0].ch), 0);
 			kc_chan_destroy(f[0].ch);
 			kc_chan_destroy(f[0].never);
@@ -271,7 +273,7 @@ static long crowd_recv_any(void *arg)
 static void a_crowd_of_all_comes_out_even(void **state)
 {
 	static const size_t capacities[LANES] = { 0, 0, 2, 3 };
-	struct crowd c = { .n = SCALED(4000u) }, each[LANES];
+	struct crowd c = { .n = KCT_SCALED(4000u) }, each[LANES];
 	struct kct_call calls[2 * LANES + 2];
 	unsigned n = 0;
 
@@ -310,7 +312,7 @@ static long both_ways(void *arg)
 {
 	struct self *s = arg;
 
-	for (uint32_t i = 0; i < SCALED(8000u); i++) {
+	for (uint32_t i = 0; i < KCT_SCALED(8000u); i++) {
 		uint32_t v = UINT32_MAX;
 		bool send_first = s->who == 0 || i % 2 == 0;
 		struct kc_clause c[2];
@@ -339,7 +341,7 @@ static void nobody_receives_what_it_offers(void **state)
 		s[0] = (struct self){ make(capacities[k]), 0, capacities[k] };
 		s[1] = s[0];
 		s[1].who = 1;
-		RUN_ALL(2, both_ways, s);
+		KCT_RUN_ALL(2, both_ways, s);
 		kc_chan_destroy(s[0].ch);
 	}
 }
@@ -521,7 +523,7 @@ static void many_into_one_until_all_are_closed(void **state)
 		struct form f[SOURCES];
 
 		for (unsigned i = 0; i < SOURCES; i++)
-			f[i] = (struct form){ .ch = make(capacity), .n = SCALED(80u * i) };
+			f[i] = (struct form){ .ch = make(capacity), .n = KCT_SCALED(80u * i) };
 		kct_call_start(&all, gather, f);
 		for (unsigned i = 0; i < SOURCES; i++)
 			kct_call_start(&calls[i], source, &f[i]);
@@ -536,15 +538,15 @@ static void many_into_one_until_all_are_closed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(no_value_is_received_twice),
+		KCT_BOTH(no_value_is_received_twice),
 		KCT_TEST(clauses_that_block_and_clauses_that_do_not),
-		BOTH(every_form_meets_every_other),
-		BOTH(a_crowd_of_all_comes_out_even),
-		BOTH(nobody_receives_what_it_offers),
-		BOTH(two_sends_to_one_channel_are_drawn),
+		KCT_BOTH(every_form_meets_every_other),
+		KCT_BOTH(a_crowd_of_all_comes_out_even),
+		KCT_BOTH(nobody_receives_what_it_offers),
+		KCT_BOTH(two_sends_to_one_channel_are_drawn),
 		KCT_TEST(many_that_are_ready_have_their_share),
-		BOTH(who_leaves_takes_nobody_along),
-		BOTH(many_into_one_until_all_are_closed),
+		KCT_BOTH(who_leaves_takes_nobody_along),
+		KCT_BOTH(many_into_one_until_all_are_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
