@@ -318,6 +318,7 @@ static int run_remote(struct kci_select *s, long timeout_ms)
 int kc_select(struct kc_clause *clauses, size_t n, unsigned flags, long timeout_ms,
 	      kc_cancel_t *token)
 {
+	static struct kc_clause none;
 	enum kci_sat look = KCI_NOT_OURS;
 	struct kc_clause *ready = NULL;
 	struct kci_select s;
@@ -328,7 +329,8 @@ int kc_select(struct kc_clause *clauses, size_t n, unsigned flags, long timeout_
 						KC_SELECT_MAX));
 	if (flags & ~FLAGS)
 		return (int)kci_result(kci_fail(KC_EINVAL, "flags %#x: unknown", flags));
-	s.clauses = clauses;
+	/* to count from; there need be no array where there is no clause */
+	s.clauses = n > 0 ? clauses : &none;
 	s.n = n;
 	s.n_remote = 0;
 	s.n_timers = 0;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* For gdb.sh: three coroutines in known places, and a function to stop in. */
 #include "kcoro.h"
-#include "libkcoro-client/core/chan-local.h"
 #include "tests/lib/kct.h"
 
 static kc_chan_t *ch;
@@ -27,30 +26,29 @@ static long wait_deep(void *arg)
 	return deeper(3);
 }
 
-static bool all_wait(void *arg)
+static long nothing(void *arg)
 {
-	unsigned senders, receivers;
-
 	(void)arg;
-	kci_local_waiting(ch, &senders, &receivers);
-	return receivers == 3;
+	return 0;
 }
 
 int main(void)
 {
 	static char first[] = "first", second[] = "second", third[] = "third";
 	struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
+	kc_coro_t *last;
 	kc_sched_t *s;
 	void *state;
 
-	o.workers = 2;
+	o.workers = 1;
 	if (kct_setup(&state) != 0 || kc_sched_create(&s, &o) < 0 ||
 	    kc_chan_make(&ch, KC_RENDEZVOUS, 8, 0) < 0)
 		return 1;
 	if (kc_spawn(NULL, s, wait_deep, first) < 0 || kc_spawn(NULL, s, wait_deep, second) < 0 ||
 	    kc_spawn(NULL, s, wait_deep, third) < 0)
 		return 1;
-	if (!kct_wait_until(all_wait, NULL))
+	/* first in, first out, on one worker: once it has run, they are all off their stacks */
+	if (kc_spawn(&last, s, nothing, NULL) < 0 || kc_join(last, NULL, KCT_PATIENCE_MS) < 0)
 		return 1;
 	everybody_is_parked();
 	kc_chan_close(ch);
