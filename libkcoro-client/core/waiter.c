@@ -188,7 +188,8 @@ static int thread_sleep(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
 	}
 }
 
-static int coro_sleep(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
+static int __attribute__((noinline))
+coro_sleep(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
 {
 	bool timed = deadline != KC_NEVER;
 
@@ -206,7 +207,8 @@ static int coro_sleep(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
 }
 
 /* In ppoll(): 0, or a code. */
-static int thread_poll(struct kci_waiter *w, uint32_t mask, struct kci_fd_wait *fds, size_t n,
+static int __attribute__((noinline))
+thread_poll(struct kci_waiter *w, uint32_t mask, struct kci_fd_wait *fds, size_t n,
 		       uint64_t deadline)
 {
 	struct pollfd p[KCI_POLL_MOST + 1] = { { .fd = w->fd, .events = POLLIN } };
@@ -235,10 +237,9 @@ static int thread_poll(struct kci_waiter *w, uint32_t mask, struct kci_fd_wait *
 	return got < 0 && errno != EINTR ? KC_ENOMEM : kci_deadline_left(deadline) > 0 ? 0 : KC_ETIME;
 }
 
-static int sleep_until(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
+static int __attribute__((noinline))
+thread_wait(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
 {
-	if (w->coro)
-		return coro_sleep(w, mask, deadline);
 	if (w->fd < 0)
 		return thread_sleep(w, mask, deadline);
 	while (!is_up(w, mask)) {
@@ -250,7 +251,14 @@ static int sleep_until(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
 	return 0;
 }
 
-static int wait_for(struct kci_waiter *w, struct kci_fd_wait *fds, size_t n, uint64_t deadline,
+static inline int sleep_until(struct kci_waiter *w, uint32_t mask, uint64_t deadline)
+{
+	return w->coro ? coro_sleep(w, mask, deadline) : thread_wait(w, mask, deadline);
+}
+
+/* No frame of its own: a coroutine that has been away for long goes back through each. */
+static inline int __attribute__((always_inline))
+wait_for(struct kci_waiter *w, struct kci_fd_wait *fds, size_t n, uint64_t deadline,
 		    kc_cancel_t *token)
 {
 	void (*hook)(void) = atomic_load_explicit(&park_hook, memory_order_acquire);
