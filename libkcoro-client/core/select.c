@@ -196,8 +196,10 @@ static struct kc_clause *try_all(struct kci_select *s, uint64_t now)
 
 /* ---- waiting ----------------------------------------------------------------------------- */
 
-/* With all seats taken. */
-static struct kc_clause *wait_seated(struct kci_select *s, uint64_t deadline, int *ret_code)
+/* With all seats taken. No frame of its own, nor has act_on(): a coroutine that comes back goes
+ * through each. */
+static inline struct kc_clause *__attribute__((always_inline))
+wait_seated(struct kci_select *s, uint64_t deadline, int *ret_code)
 {
 	struct kci_waiter *waiter = &s->choice.op.waiter;
 	struct kc_clause *won;
@@ -214,22 +216,25 @@ static struct kc_clause *wait_seated(struct kci_select *s, uint64_t deadline, in
 
 /* What is to be done after a look at clauses that are all local or timers: NULL with KC_EAGAIN, and
  * all are to be tried again. */
-static struct kc_clause *act_on(struct kci_select *s, enum kci_sat look, struct kc_clause *ready,
-				uint64_t now, uint64_t deadline, int *ret_code)
+static inline struct kc_clause *__attribute__((always_inline))
+act_on(struct kci_select *s, enum kci_sat look, struct kc_clause *ready, uint64_t now,
+       uint64_t deadline, int *ret_code)
 {
 	struct kc_clause *won;
 
 	*ret_code = KC_EAGAIN;
-	if (look == KCI_SAT)
-		return s->tries ? NULL : wait_seated(s, earliest(s, deadline), ret_code);
 	if (look == KCI_READY && try_clause(s, ready, now, /* ask= */ false))
 		return ready;
-	won = try_all(s, now);
-	if (won || s->tries)
-		return won;
-	kci_choice_begin(&s->choice);
-	if (!kci_local_sit(s))
+	if (look != KCI_SAT) {
+		won = try_all(s, now);
+		if (won || s->tries)
+			return won;
+		kci_choice_begin(&s->choice);
+		if (!kci_local_sit(s))
+			return NULL;
+	} else if (s->tries) {
 		return NULL;
+	}
 	return wait_seated(s, earliest(s, deadline), ret_code);
 }
 
