@@ -15,8 +15,8 @@
  * A hook on a token; lives in its owner's memory. fn is called at most once, on
  * the thread that triggers, with the lock of the token's tree held. So it must be
  * short (wake somebody), must not block, and must not call anything of
- * kcoro/cancel.h or this header but kc_cancel_is_set(). A lock may be taken in fn only if nobody holds it
- * while calling kci_cancel_hook_add() or _remove(), or any kc_cancel_ call.
+ * kcoro/cancel.h or this header but kc_cancel_is_set(). A lock may be taken in fn only if
+ * nobody holds it while calling kci_cancel_hook_add() or _remove(), or any kc_cancel_ call.
  */
 struct kci_cancel_hook {
 	struct kci_list link;

@@ -54,8 +54,7 @@ static inline struct kci_op *hands_first(struct kci_local *lc, struct kci_list *
 			*ret_other = true;
 			return NULL;
 		}
-		kci_list_remove(&seat->link);
-		kci_list_append(&lc->leaving, &seat->link);
+		kci_local_leave(lc, seat);
 		if (kci_seat_claim(seat)) {
 			kci_choice_become(seat->choice, kci_clause_of(seat));
 			return &seat->choice->op;

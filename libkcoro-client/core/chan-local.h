@@ -124,6 +124,17 @@ void kci_local_put(struct kci_local *lc, struct kci_op *op, struct kci_after *af
 void kci_local_take(struct kci_local *lc, struct kci_op *op, struct kci_after *after);
 /* There may be room: those who wait to send, in order. */
 void kci_local_refill(struct kci_local *lc, struct kci_after *after);
+/* Something was found for the select of this seat: it is in nobody's way any more. */
+static inline void kci_local_leave(struct kci_local *lc, struct kci_seat *seat)
+{
+	kci_list_remove(&seat->link);
+	kci_list_append(&lc->leaving, &seat->link);
+}
+/* Bytes of what a clause sends. */
+static inline size_t kci_clause_len(const struct kci_local *lc, const struct kc_clause *clause)
+{
+	return lc->head.elem_size ? lc->head.elem_size : clause->size;
+}
 /* The first who waits in one of the two queues, or NULL; stale seats in front of it leave. */
 struct kci_seat *kci_local_first(struct kci_local *lc, struct kci_list *queue);
 /* What waits on this seat, to be completed; NULL: that was a select for which something was found

@@ -30,18 +30,12 @@ void kci_after_wake(struct kci_after *after, struct kci_op *op)
 
 /* ---- who waits ----------------------------------------------------------- */
 
-static void leave(struct kci_local *lc, struct kci_seat *seat)
-{
-	kci_list_remove(&seat->link);
-	kci_list_append(&lc->leaving, &seat->link);
-}
-
 struct kci_seat *kci_local_first(struct kci_local *lc, struct kci_list *queue)
 {
 	struct kci_seat *seat;
 
 	while ((seat = KCI_LIST_FIRST(queue, struct kci_seat, link)) && kci_seat_is_stale(seat))
-		leave(lc, seat);
+		kci_local_leave(lc, seat);
 	return seat;
 }
 
@@ -52,7 +46,7 @@ struct kci_op *kci_local_claim(struct kci_local *lc, struct kci_seat *seat,
 
 	if (!choice)
 		return KC_CONTAINER_OF(seat, struct kci_op, seat);
-	leave(lc, seat);
+	kci_local_leave(lc, seat);
 	if (!kci_seat_claim(seat))
 		return NULL;
 	kci_choice_become(choice, kci_clause_of(seat));
@@ -248,12 +242,6 @@ static bool enqueue(struct kci_local *lc, struct kci_op *op, struct kci_after *a
 
 /* ---- clauses -------------------------------------------------------------- */
 
-/* Of what a clause sends. */
-static size_t clause_len(const struct kci_local *lc, struct kci_seat *seat)
-{
-	return lc->head.elem_size ? lc->head.elem_size : kci_clause_of(seat)->size;
-}
-
 bool kci_local_has_room(const struct kci_local *lc, size_t len)
 {
 	return kci_local_fits(lc, len) || lc->head.kind == KC_CONFLATED ||
@@ -269,7 +257,7 @@ static bool would_take(struct kci_local *lc, struct kci_seat *seat)
 		if (other->choice != seat->choice && !kci_seat_is_stale(other))
 			return true;
 	}
-	return kci_local_has_room(lc, clause_len(lc, seat));
+	return kci_local_has_room(lc, kci_clause_len(lc, kci_clause_of(seat)));
 }
 
 /* ---- the two directions -------------------------------------------------- */
@@ -330,7 +318,7 @@ void kci_local_take(struct kci_local *lc, struct kci_op *op, struct kci_after *a
 		/* what waits to get in comes after what is in, so it need not go through
 		 * the queue */
 		seat = kci_local_first(lc, &lc->senders);
-		if (!seat || (seat->choice && !has_room(op, clause_len(lc, seat))))
+		if (!seat || (seat->choice && !has_room(op, kci_clause_len(lc, kci_clause_of(seat)))))
 			break;
 		sender = kci_local_claim(lc, seat, after);
 		if (!sender)

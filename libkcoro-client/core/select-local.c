@@ -102,11 +102,6 @@ void kci_local_clauses_done(struct kci_select *s)
 
 /* ---- is it ready? --------------------------------------------------------------- */
 
-static size_t len_of(const struct kci_local *lc, const struct kc_clause *clause)
-{
-	return lc->head.elem_size ? lc->head.elem_size : clause->size;
-}
-
 /* Does somebody wait who is there to give or take something? */
 static bool has_partner(struct kci_local *lc, struct kci_list *queue)
 {
@@ -127,7 +122,7 @@ static bool probe_is_ready(struct kci_local *lc, const struct kc_clause *clause)
 		return kci_local_queued(lc) > 0 || has_partner(lc, &lc->senders);
 	if (has_partner(lc, &lc->receivers))
 		return true;
-	return !has_partner(lc, &lc->senders) && kci_local_has_room(lc, len_of(lc, clause));
+	return !has_partner(lc, &lc->senders) && kci_local_has_room(lc, kci_clause_len(lc, clause));
 }
 
 /* With the locks held. It may also wait for such as only want to know: they are told, and
@@ -138,7 +133,7 @@ static inline bool is_ready(struct kci_local *lc, const struct kc_clause *clause
 		return true;
 	if (kci_clause_sends(clause))
 		return kci_local_first(lc, &lc->receivers) ||
-		       (kci_local_has_room(lc, len_of(lc, clause)) && kci_local_is_next(lc));
+		       (kci_local_has_room(lc, kci_clause_len(lc, clause)) && kci_local_is_next(lc));
 	return kci_local_queued(lc) > 0 ||
 	       (!kci_list_empty(&lc->senders) && kci_local_first(lc, &lc->senders));
 }
@@ -260,18 +255,13 @@ static inline void sit_owned(struct kci_select *s, struct kc_clause *clause)
 		atomic_store_explicit(&lc->gate, 1, memory_order_relaxed);
 }
 
-static inline bool has_channel(const struct kc_clause *clause)
-{
-	return clause->kind != KC_CLAUSE_OFF && clause->kind != KC_CLAUSE_TIMER && clause->ch;
-}
-
 /* These once for each sort of look: a function called for each clause would cost as much as the
  * looking. As the owner of all locks; KCI_SAT means that it is not ready. */
 static inline enum kci_sat __attribute__((always_inline))
-look_at(struct kci_select *s, const struct kc_clause *clause,
-				   uint64_t now, struct kci_bias *me, bool unchecked)
+look_at(struct kci_select *s, const struct kc_clause *clause, uint64_t now, struct kci_bias *me,
+	bool unchecked)
 {
-	if (unchecked ? kci_clause_is_usual(clause) : has_channel(clause)) {
+	if (unchecked ? kci_clause_is_usual(clause) : kci_clause_has_channel(clause)) {
 		struct kci_local *lc = local_of(clause);
 
 		if (!owns(lc, me) || lc->watched)
@@ -286,8 +276,8 @@ look_at(struct kci_select *s, const struct kc_clause *clause,
 
 /* One of those that are ready: where most are, that is seen soon. */
 static inline enum kci_sat __attribute__((always_inline))
-look_at_some(struct kci_select *s, uint64_t now, struct kci_bias *me,
-					bool unchecked, struct kc_clause **ret_ready)
+look_at_some(struct kci_select *s, uint64_t now, struct kci_bias *me, bool unchecked,
+	     struct kc_clause **ret_ready)
 {
 	unsigned looks = (s->n > 4) + (s->n > 16);
 	enum kci_sat r = KCI_SAT;
@@ -300,8 +290,8 @@ look_at_some(struct kci_select *s, uint64_t now, struct kci_bias *me,
 }
 
 static inline enum kci_sat __attribute__((always_inline))
-look_at_all(struct kci_select *s, uint64_t now, struct kci_bias *me,
-				       bool unchecked, struct kc_clause **ret_ready)
+look_at_all(struct kci_select *s, uint64_t now, struct kci_bias *me, bool unchecked,
+	    struct kc_clause **ret_ready)
 {
 	struct kc_clause *end = s->clauses + s->n;
 	bool priority = s->flags & KC_SELECT_PRIORITY;
@@ -324,8 +314,7 @@ look_at_all(struct kci_select *s, uint64_t now, struct kci_bias *me,
 }
 
 static inline enum kci_sat __attribute__((always_inline))
-look(struct kci_select *s, uint64_t now, bool unchecked,
-				struct kc_clause **ret_ready)
+look(struct kci_select *s, uint64_t now, bool unchecked, struct kc_clause **ret_ready)
 {
 	struct kc_clause *end = s->clauses + s->n;
 	struct kci_bias *me = kci_bias_here;
@@ -341,7 +330,7 @@ look(struct kci_select *s, uint64_t now, bool unchecked,
 	if (r == KCI_SAT && !s->tries) {
 		kci_choice_begin(&s->choice);
 		for (struct kc_clause *c = s->clauses; c < end; c++)
-			if (unchecked || has_channel(c))
+			if (unchecked || kci_clause_has_channel(c))
 				sit_owned(s, c);
 	}
 	kci_biased_leave(me);
@@ -511,7 +500,7 @@ struct kc_clause *kci_local_stand(struct kci_select *s)
 	if (all) {
 		(void)kci_biased_announce(me);
 		for (struct kc_clause *c = s->clauses; c < end; c++)
-			if (has_channel(c) && !stand_owned(c, me))
+			if (kci_clause_has_channel(c) && !stand_owned(c, me))
 				all = false;
 		kci_biased_leave(me);
 	}

@@ -306,11 +306,11 @@ static int run_remote(struct kci_select *s, long timeout_ms)
 	int r;
 
 	for (size_t i = 0; i < s->n; i++)
-		if (s->clauses[i].kind != KC_CLAUSE_TIMER && !kci_clause_is_off(&s->clauses[i]))
+		if (kci_clause_has_channel(&s->clauses[i]))
 			(void)!kci_chan_enter(s->clauses[i].ch); /* checked before */
 	r = run(s, timeout_ms);
 	for (size_t i = 0; i < s->n; i++)
-		if (s->clauses[i].kind != KC_CLAUSE_TIMER && !kci_clause_is_off(&s->clauses[i]))
+		if (kci_clause_has_channel(&s->clauses[i]))
 			kci_chan_leave(s->clauses[i].ch);
 	/* words of what was tried in vain; those of the clause's own failure stay */
 	if (r >= 0 && s->clauses[r].result == 0)

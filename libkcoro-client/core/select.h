@@ -49,16 +49,20 @@ static inline bool kci_clause_is_off(const struct kc_clause *clause)
 	return clause->kind == KC_CLAUSE_OFF || (clause->kind != KC_CLAUSE_TIMER && !clause->ch);
 }
 
+/* A send or a receive that is not off. */
+static inline bool kci_clause_has_channel(const struct kc_clause *clause)
+{
+	return clause->kind != KC_CLAUSE_OFF && clause->kind != KC_CLAUSE_TIMER && clause->ch;
+}
+
 static inline bool kci_clause_is_local(const struct kc_clause *clause)
 {
-	return clause->kind != KC_CLAUSE_OFF && clause->kind != KC_CLAUSE_TIMER && clause->ch &&
-	       !clause->ch->ops->select;
+	return kci_clause_has_channel(clause) && !clause->ch->ops->select;
 }
 
 static inline bool kci_clause_is_remote(const struct kc_clause *clause)
 {
-	return clause->kind != KC_CLAUSE_OFF && clause->kind != KC_CLAUSE_TIMER && clause->ch &&
-	       clause->ch->ops->select;
+	return kci_clause_has_channel(clause) && clause->ch->ops->select;
 }
 
 /* A number below n, any. */
