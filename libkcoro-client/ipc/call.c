@@ -255,9 +255,7 @@ int kci_call_run_fd(struct kci_call *call)
 	int r;
 
 	conn->watching = true;
-	/* the reader has to know before the reply can be there */
-	if (conn->polling)
-		kci_conn_wake(conn);
+	kci_conn_turn_over(conn);
 	r = kci_call_run_locked(call, NULL);
 	conn->watching = false;
 	return r;

@@ -108,6 +108,7 @@ struct kc_ipc_conn {
 	bool fd_busy;		    /* somebody is between kci_conn_lock_fd() and its end */
 	struct kci_list fd_waiting; /* those who want to be next, by arrival */
 	bool watching;		    /* a call whose reply has a descriptor is under way */
+	struct kci_wait *turn_over; /* of who waits for the end of the reader's turn, or NULL */
 	struct kcp_cursor *page;    /* shared with kcorod; NULL: not mapped. Set once */
 	uint64_t windowed_id;	    /* highest id of a SEND that need not be replied to */
 	uint64_t last_group;	    /* number of the latest select */
@@ -208,6 +209,10 @@ void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait, kc_cancel_t
 bool kci_conn_turn_begin(kc_ipc_conn_t *conn, const struct kci_wait *wait, struct kci_bell *bell,
 			 struct kci_waiter *waiter);
 void kci_conn_turn_end(kc_ipc_conn_t *conn, int came);
+
+/* Wait until the turn under way, if any, is over, so that the next one goes by what is set now.
+ * Between kci_conn_lock_fd() and its end. */
+void kci_conn_turn_over(kc_ipc_conn_t *conn);
 
 /* ---- resume.c -------------------------------------------------------------- */
 

@@ -147,6 +147,8 @@ static void finish(kc_ipc_conn_t *conn, int came, int filled)
 {
 	kci_bell_take(conn);
 	conn->polling = false;
+	if (conn->turn_over)
+		kci_wait_ready(conn->turn_over);
 	if (conn->state != KCI_LIVE)
 		return;
 	if (filled > 0) {
@@ -191,4 +193,18 @@ bool kci_conn_turn_begin(kc_ipc_conn_t *conn, const struct kci_wait *wait, struc
 void kci_conn_turn_end(kc_ipc_conn_t *conn, int came)
 {
 	finish(conn, came, fill(conn, came));
+}
+
+void kci_conn_turn_over(kc_ipc_conn_t *conn)
+{
+	struct kci_wait wait;
+
+	if (!conn->polling)
+		return;
+	/* waking it is not enough: it may have been woken by the socket, and be about to read */
+	kci_wait_init(&wait);
+	conn->turn_over = &wait;
+	kci_conn_wake(conn);
+	(void)kci_conn_wait(conn, &wait, NULL);
+	conn->turn_over = NULL;
 }

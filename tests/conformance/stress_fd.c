@@ -14,7 +14,8 @@
 
 #define EACH  2500u /* elements of each producer */
 #define BATCH 9u
-#define SIDE  3 /* producers or consumers at most */
+#define SIDE  3	   /* producers or consumers at most */
+#define ASKED 300u /* handles that ask for both their descriptors */
 
 struct shared {
 	struct kct_case c;
@@ -22,6 +23,7 @@ struct shared {
 	bool tx_try; /* else they wait in the call */
 	bool rx_try;
 	_Atomic unsigned char *seen;
+	_Atomic bool over;     /* of those who knock */
 	_Atomic uint64_t vain; /* tries that found nothing, then waited, and found nothing again */
 };
 
@@ -39,8 +41,10 @@ static long wait_for(kc_chan_t *ch, unsigned direction)
 	struct pollfd p = { .fd = kc_chan_fd(ch, direction), .events = POLLIN };
 	int n;
 
-	if (p.fd < 0)
+	if (p.fd < 0) {
+		print_error("kc_chan_fd: %s\n", kc_error_detail());
 		return __LINE__;
+	}
 	do {
 		n = poll(&p, 1, KCT_PATIENCE_MS);
 	} while (n < 0 && errno == EINTR);
@@ -204,10 +208,56 @@ static void many_to_many_on_one_handle(void **state)
 	over(KC_RENDEZVOUS, SIDE, SIDE, false);
 }
 
+/* Keeps the connection busy with calls of its own until it is told. */
+static long knock(void *arg)
+{
+	struct worker *w = arg;
+	uint64_t element;
+
+	while (!atomic_load(&w->s->over)) {
+		long r = kc_chan_try_recv(w->ch, &element);
+
+		if (r != KC_EAGAIN)
+			return __LINE__;
+	}
+	return 0;
+}
+
+/* Whoever reads for all must take what belongs to another, from the first moment on. */
+static void asked_for_while_others_read(void **state)
+{
+	struct shared s = { .own = true };
+	struct kct_call calls[SIDE];
+	struct worker w[SIDE];
+
+	case_start(&s.c, KCT_FIXED, KC_BUFFERED, 4);
+	atomic_init(&s.over, false);
+	for (unsigned i = 0; i < SIDE; i++) {
+		w[i] = (struct worker){ .s = &s, .ch = handle(&s, s.c.pair.rx) };
+		kct_call_start(&calls[i], knock, &w[i]);
+	}
+	for (unsigned i = 0; i < ASKED; i++) {
+		kc_chan_t *ch = handle(&s, s.c.pair.tx);
+
+		assert_true(kc_chan_fd(ch, KC_SENDER) >= 0);
+		assert_true(kc_chan_fd(ch, KC_RECEIVER) >= 0);
+		if (ch != s.c.pair.tx)
+			kc_chan_destroy(ch);
+	}
+	atomic_store(&s.over, true);
+	for (unsigned i = 0; i < SIDE; i++) {
+		assert_int_equal(kct_call_join(&calls[i]), 0);
+		if (w[i].ch != s.c.pair.rx)
+			kc_chan_destroy(w[i].ch);
+	}
+	case_end(&s.c);
+}
+
 static const struct CMUnitTest tests[] = {
 	KCT_TEST(one_to_one),
 	KCT_TEST(many_to_many_on_handles_of_their_own),
 	KCT_TEST(many_to_many_on_one_handle),
+	KCT_TEST(asked_for_while_others_read),
 };
 
 KCT_PROGRAM(tests)
