@@ -159,14 +159,11 @@ static struct kc_clause *any_ready(struct kci_select *s, uint64_t now)
 /* Something else is ready; but it may be the turn of who has to be asked. */
 static struct kc_clause *ask_due(struct kci_select *s)
 {
-	size_t first = kci_select_draw(s->n);
-
-	for (size_t k = 0; k < s->n; k++) {
-		struct kc_clause *c = &s->clauses[(first + k) % s->n];
-
-		if (kci_clause_is_remote(c) && c->ch->ops->select->is_due(c) &&
-		    c->ch->ops->select->try_clause(s, c, /* ask= */ true))
-			return c;
+	for (struct kc_clause *c = s->clauses; c < s->clauses + s->n; c++) {
+		if (!kci_clause_is_remote(c) || !c->ch->ops->select->is_due(c))
+			continue;
+		kci_choice_begin(&s->choice);
+		return c->ch->ops->select->ask(s);
 	}
 	return NULL;
 }

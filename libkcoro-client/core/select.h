@@ -36,6 +36,9 @@ struct kci_remote_ops {
 	bool (*try_clause)(struct kci_select *s, struct kc_clause *clause, bool ask);
 	/* Is it time that it is asked, although others are ready? */
 	bool (*is_due)(const struct kc_clause *clause);
+	/* Then: ask for all clauses of the select that are not local, and wait for the answers but
+	 * shortly. The one that took effect, or NULL. After kci_choice_begin(). */
+	struct kc_clause *(*ask)(struct kci_select *s);
 	/*
 	 * Wait, with all clauses of the select, until one has taken effect: it; or NULL with the
 	 * reason in *ret_code: KC_EAGAIN (all are to be tried again), KC_ETIME at the deadline,

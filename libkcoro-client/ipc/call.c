@@ -48,6 +48,7 @@ void kci_call_init(struct kci_call *call, kc_ipc_conn_t *conn, uint16_t type)
 	call->deadline = KC_NEVER;
 	call->on_reply = NULL;
 	call->on_offer = NULL;
+	call->on_end = NULL;
 	call->arg = NULL;
 	call->result = 0;
 	call->count = 0;
@@ -125,8 +126,22 @@ static void request_forget(struct kci_request *request)
 
 static void call_ended(struct kci_call *call)
 {
-	call->conn->n_calls--;
-	kci_wait_ready(&call->wait);
+	kc_ipc_conn_t *conn = call->conn;
+
+	conn->n_calls--;
+	if (!call->on_end) {
+		kci_wait_ready(&call->wait);
+		return;
+	}
+	if (--conn->n_abandoned == KCI_ABANDONED_MAX - 1) {
+		for (struct kci_list *l = conn->waiting.next; l != &conn->waiting; l = l->next) {
+			struct kci_wait *wait = KC_CONTAINER_OF(l, struct kci_wait, link);
+
+			if (wait->room)
+				kci_wait_ready(wait);
+		}
+	}
+	call->on_end(call);
 }
 
 void kci_call_fail(struct kci_call *call, int code, const char *detail)
@@ -159,9 +174,13 @@ void kci_call_replied(struct kci_request *request, struct kcp_args *args)
 		if (r < 0)
 			call->result = r;
 	}
-	if (r == KC_EPROTO)
+	if (r == KC_EPROTO && conn->state != KCI_DEAD) {
+		/* it ends with all others */
+		kci_list_append(&conn->sent, &request->link);
 		kci_conn_fail(conn, KC_EPROTO, "kcorod's reply to %s makes no sense",
 			      kcp_message_name(request->type));
+		return;
+	}
 	if (conn->state == KCI_DEAD) {
 		/* its request was off the lists already */
 		if (call->outstanding)
@@ -201,6 +220,31 @@ void kci_call_cancel(struct kci_call *call)
 static uint32_t calls_max(const kc_ipc_conn_t *conn)
 {
 	return conn->hello.requests_max > 1 ? conn->hello.requests_max / 2 : 1;
+}
+
+static void ignore_offer(struct kci_call *call)
+{
+	(void)call;
+}
+
+/* Without a CLAIM it cannot succeed. */
+static int check_refusal(struct kci_call *call, struct kcp_args *args, int code)
+{
+	(void)call;
+	(void)args;
+	return code < 0 ? 0 : KC_EPROTO;
+}
+
+void kci_call_abandon(struct kci_call *call, void (*on_end)(struct kci_call *call))
+{
+	kc_ipc_conn_t *conn = call->conn;
+
+	conn->n_abandoned++;
+	call->on_end = on_end;
+	call->on_offer = ignore_offer;
+	call->on_reply = check_refusal;
+	if (call->request.extra_len > 0)
+		kcp_stream_keep_lent(&conn->stream);
 }
 
 int kci_call_start(struct kci_call *call)

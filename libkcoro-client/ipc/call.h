@@ -13,7 +13,8 @@
  *	kci_call_done(&call);
  *
  * A call that is cancelled sends CANCEL and then waits for both replies; what its
- * own reply says counts.
+ * own reply says counts. One that asks for an offer and was never granted it has no effect,
+ * so that nobody need wait for its end: it may be abandoned, if its memory can stay.
  */
 #ifndef KCI_CALL_H
 #define KCI_CALL_H
@@ -63,6 +64,7 @@ struct kci_call {
 
 	kci_reply_fn on_reply; /* may be NULL */
 	void (*on_offer)(struct kci_call *call); /* NULL: it asks for none */
+	void (*on_end)(struct kci_call *call);	 /* of one that was abandoned */
 	void *arg;
 	int result;
 	uint32_t count; /* COUNT of the reply */
@@ -102,6 +104,10 @@ int kci_call_run(struct kci_call *call, kc_cancel_t *token);
 
 /* Lock held, from anywhere: let the call end with KC_ECANCELED if it can. */
 void kci_call_cancel(struct kci_call *call);
+
+/* Lock held, for a call that asks for an offer, is cancelled and under way: on_end is called, with
+ * the lock held, once it has ended, and may free it. The elements it was to send need not stay. */
+void kci_call_abandon(struct kci_call *call, void (*on_end)(struct kci_call *call));
 
 /* For the reader. */
 void kci_call_replied(struct kci_request *request, struct kcp_args *args);

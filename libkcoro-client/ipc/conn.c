@@ -35,6 +35,7 @@ int kci_conn_new(kc_ipc_conn_t **ret)
 	conn->process = kci_process_id();
 	atomic_init(&conn->refs, 1);
 	KC_MUTEX_INIT(&conn->lock);
+	conn->resume.watch_fd = -1;
 	kcp_stream_init(&conn->stream, -1, KCI_FRAME_MAX, KCI_OUT_MAX);
 	kci_list_init(&conn->waiting);
 	kci_list_init(&conn->outbox);
@@ -60,6 +61,7 @@ void kci_conn_unref(kc_ipc_conn_t *conn)
 		return;
 	if (conn->stream.fd >= 0)
 		(void)close(conn->stream.fd);
+	kci_resume_done(conn);
 	kcp_stream_done(&conn->stream);
 	kci_frames_done(&conn->frames);
 	kci_page_done(conn);
@@ -193,6 +195,7 @@ void kci_conn_break(kc_ipc_conn_t *conn, const char *why)
 		return;
 	KCI_DEBUG("connection broke: %s", why);
 	conn->state = KCI_BROKEN;
+	conn->resume.at = KCI_RESUME_CLOSE;
 	conn->grace_until = kci_clock_now() + conn->hello.grace_ms * KC_NS_PER_MS;
 	kci_conn_wake(conn);
 }

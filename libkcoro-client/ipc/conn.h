@@ -57,6 +57,9 @@
  * accepts and hangs up for ever is no daemon. */
 #define KCI_ATTEMPTS_MAX 256u
 
+/* Abandoned calls that a select leaves to be answered before it asks for more. */
+#define KCI_ABANDONED_MAX 64u
+
 struct kci_schan;
 
 enum kci_conn_state {
@@ -73,6 +76,19 @@ struct kci_hello {
 	uint32_t requests_max;
 };
 
+/* How far it is with coming back (resume.c). The reader's. */
+struct kci_resume {
+	enum {
+		KCI_RESUME_CLOSE,   /* the old connection first */
+		KCI_RESUME_CONNECT,
+		KCI_RESUME_WATCH,   /* nobody listens: until something changes there */
+		KCI_RESUME_HELLO,   /* was said */
+		KCI_RESUME_ASK,	    /* RESUME was sent */
+	} at;
+	int watch_fd; /* -1: none */
+	struct kci_hello hello;
+};
+
 struct kc_ipc_conn {
 	uint64_t process; /* fork guard */
 	_Atomic uint32_t refs;
@@ -87,8 +103,10 @@ struct kc_ipc_conn {
 	struct kcp_stream stream;
 
 	bool reading; /* somebody is the reader */
-	bool polling; /* and waits for the socket, with these events: */
+	bool polling; /* and waits: */
+	int poll_fd;  /* for the socket, or for what is needed to come back */
 	short poll_events;
+	uint64_t poll_until;
 	struct kci_bell *bell;	 /* of a coroutine that waits for a descriptor; else NULL */
 	struct kci_list waiting; /* kci_wait of everyone in kci_conn_wait(), by arrival */
 
@@ -97,8 +115,10 @@ struct kc_ipc_conn {
 	uint64_t seq_seen;	/* highest reply number */
 	uint32_t unconfirmed;	/* replies since we last sent anything */
 	uint32_t attempts;	/* connections since the last answered call */
-	uint64_t grace_until;	/* while BROKEN */
-	uint32_t n_calls;	/* in outbox or in flight */
+	uint64_t grace_until;	/* while BROKEN: */
+	struct kci_resume resume;
+	uint32_t n_calls;	/* in outbox or in flight; of these */
+	uint32_t n_abandoned;	/* nobody waits for */
 	struct kci_list outbox; /* kci_request, to be sent in this order */
 	struct kci_list sent;	/* kci_request, not answered, by rising ids */
 	struct kci_list by_id[KCI_CONN_BUCKETS];
@@ -122,6 +142,7 @@ struct kci_wait {
 	bool parked;	   /* away, and not woken yet */
 	bool ready;	   /* what it waits for is there */
 	bool drain;	   /* it waits for a live connection with nothing left to write */
+	bool room;	   /* and for fewer abandoned calls than KCI_ABANDONED_MAX */
 	uint64_t deadline; /* KC_NEVER, as it is kcorod that watches deadlines, or a short wait */
 };
 
@@ -203,12 +224,15 @@ int kci_notice_end(kc_ipc_conn_t *conn, size_t at);
  * NULL) ends the wait of a coroutine; for a thread kci_conn_ring() has to do so. */
 void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait, kc_cancel_t *token);
 
-/* The two ends of a turn, lock held, for who waits in between for conn->stream.fd and
- * conn->poll_events with a waiter of its own. false: nothing is to be waited for, and there is no
- * other end. came: the events, or a code. */
+/* The two ends of a turn, lock held, for who waits in between for conn->poll_fd and
+ * conn->poll_events until conn->poll_until with a waiter of its own. false: nothing is to be
+ * waited for, and there is no other end. came: the events, 0, or a code. */
 bool kci_conn_turn_begin(kc_ipc_conn_t *conn, const struct kci_wait *wait, struct kci_bell *bell,
 			 struct kci_waiter *waiter);
 void kci_conn_turn_end(kc_ipc_conn_t *conn, int came);
+
+/* Lock held: hand out what can be read without waiting, unless somebody else reads. */
+void kci_conn_look(kc_ipc_conn_t *conn);
 
 /* Wait until the turn under way, if any, is over, so that the next one goes by what is set now.
  * Between kci_conn_lock_fd() and its end. */
@@ -216,8 +240,18 @@ void kci_conn_turn_over(kc_ipc_conn_t *conn);
 
 /* ---- resume.c -------------------------------------------------------------- */
 
-/* Connect again and resume; the state is not BROKEN afterwards. Drops the lock. */
-void kci_conn_resume(kc_ipc_conn_t *conn);
+/*
+ * While the state is BROKEN, by the reader: do what can be done without waiting. true: it is
+ * still BROKEN, and conn->poll_fd, _events and _until say what is to be waited for. Drops the
+ * lock to connect, which waits while kcorod has too many to accept.
+ */
+bool kci_resume_go(kc_ipc_conn_t *conn);
+
+/* What came of that wait, and of reading. */
+void kci_resume_came(kc_ipc_conn_t *conn, int came, int filled);
+
+/* The connection ends. */
+void kci_resume_done(kc_ipc_conn_t *conn);
 
 /* ---- socket.c -------------------------------------------------------------- */
 
@@ -225,30 +259,29 @@ void kci_conn_resume(kc_ipc_conn_t *conn);
  * to accept it waits; for a coroutine a thread does, which ends with that. */
 int kci_socket_connect(const char *path, uint64_t deadline);
 
-/*
- * Wait until something changes where conn->path lies: 0, and all is to be tried anew;
- * KC_ETIME at the deadline, KC_ECANCELED once the connection is dead, or another code.
- * As the socket may come back just before we watch, it is tried once more after that: a
- * descriptor in *ret_fd, or -1.
- */
-int kci_socket_await(kc_ipc_conn_t *conn, uint64_t deadline, int *ret_fd);
+/* A descriptor that is readable once something changes where path lies, which may mean that
+ * somebody listens there; or a code with its words. */
+int kci_socket_watch(const char *path);
 
-/* ---- handshake.c ----------------------------------------------------------- */
+/* ---- handshake.c: the first frames on a fresh stream ------------------------ */
+
+/* The ids of these requests, of each connection. */
+#define KCI_HELLO_ID  1u
+#define KCI_RESUME_ID 2u
+
+/* Put HELLO into the output. 0 or KC_ENOMEM. */
+int kci_handshake_hello(struct kcp_stream *stream);
+
+/* The answer, out of what was read. 1: *ret is filled in; 0: more has to be read;
+ * KC_EPROTO, KC_EDQUOT, KC_EACCES, KC_ENOMEM, with words. */
+int kci_handshake_welcome(struct kcp_stream *stream, struct kci_hello *ret);
 
 /*
- * HELLO on a fresh stream. 0, or KC_ECONNRESET (hung up, or no answer in time),
- * KC_ECANCELED (the connection is dead), KC_EPROTO, KC_EDQUOT, KC_EACCES, KC_ENOMEM,
- * with words. *ret_io: whether it was the stream, not the daemon's answer, that failed.
+ * The reply to the request of this type and id. It is checked; 1: it is good, and *ret_args
+ * points into the stream and is valid until that's next use. 0: more has to be read. A code,
+ * with words: its result, or KC_EPROTO.
  */
-int kci_handshake_hello(kc_ipc_conn_t *conn, struct kcp_stream *stream, uint64_t deadline,
-			struct kci_hello *ret, bool *ret_io);
-
-/*
- * Send one whole frame and wait for its reply. The reply is checked; its result is
- * what is returned, with words. *ret_args points into the stream and is valid until
- * the stream's next use.
- */
-int kci_handshake_request(kc_ipc_conn_t *conn, struct kcp_stream *stream, uint64_t deadline,
-			  const struct kcp_buf *frame, struct kcp_args *ret_args, bool *ret_io);
+int kci_handshake_reply(struct kcp_stream *stream, uint16_t type, uint64_t id,
+			struct kcp_args *ret_args);
 
 #endif

@@ -61,25 +61,61 @@ static int open_socket(kc_ipc_conn_t *conn, const char *path, uint64_t deadline)
 	return kci_socket_connect(path, deadline);
 }
 
+/* Write what waits, and read once when there is something. 0, or a code. */
+static int exchange(kc_ipc_conn_t *conn, uint64_t deadline)
+{
+	struct kcp_stream *stream = &conn->stream;
+	short events = POLLIN;
+	int r = kcp_stream_flush(stream);
+	int came;
+
+	if (r < 0 && r != KC_EAGAIN)
+		return kci_fail(r, "kcorod hung up");
+	if (r == KC_EAGAIN)
+		events |= POLLOUT;
+	came = kci_conn_await(conn, stream->fd, events, deadline);
+	if (came < 0)
+		return came;
+	if (came == 0 && kci_deadline_left(deadline) == 0)
+		return kci_fail(KC_ECONNRESET, "kcorod does not answer");
+	if (!(came & ~POLLOUT))
+		return 0;
+	r = kcp_stream_fill(stream);
+	if (r == 0 || r == KC_ECONNRESET)
+		return kci_fail(KC_ECONNRESET, "kcorod hung up");
+	return r > 0 || r == KC_EAGAIN ? 0 : r;
+}
+
+static int shake_hands(kc_ipc_conn_t *conn, uint64_t deadline)
+{
+	int r = kci_handshake_hello(&conn->stream);
+
+	while (r == 0) {
+		r = kci_handshake_welcome(&conn->stream, &conn->hello);
+		if (r == 0)
+			r = exchange(conn, deadline);
+	}
+	return r < 0 ? r : 0;
+}
+
 static int connect_new(kc_ipc_conn_t *conn, const char *path)
 {
 	uint64_t deadline = kci_deadline_from_ms(CONNECT_MS);
 	int fd = open_socket(conn, path, deadline);
-	bool io;
 	int r;
 
 	if (fd < 0)
 		return fd;
 	kcp_stream_init(&conn->stream, fd, KCI_FRAME_MAX, KCI_OUT_MAX);
 	kci_detail_clear();
-	r = kci_handshake_hello(conn, &conn->stream, deadline, &conn->hello, &io);
+	r = shake_hands(conn, deadline);
 	if (r < 0) {
 		char why[256];
 
 		(void)snprintf(why, sizeof(why), "%s", kc_error_detail());
 		return kci_fail(r, "%s: %s", conn->path, why[0] ? why : kc_strerror(r));
 	}
-	conn->last_id = 1; /* HELLO's */
+	conn->last_id = KCI_HELLO_ID;
 	KCI_DEBUG("connected to %s", conn->path);
 	return 0;
 }
@@ -143,6 +179,7 @@ void kc_ipc_disconnect(kc_ipc_conn_t *conn)
 	if (conn->stream.fd >= 0)
 		(void)close(conn->stream.fd);
 	conn->stream.fd = -1;
+	kci_resume_done(conn);
 	kci_conn_hand_over(conn);
 	kci_conn_unlock(conn, saved);
 	kci_conn_leave(conn);

@@ -3,13 +3,11 @@
  * The first frames of a connection, HELLO and RESUME: one request at a time, on
  * a stream nobody else uses yet.
  */
-#include <poll.h>
 #include <string.h>
 
 #include "kcoro/error.h"
 #include "kcoro/version.h"
 #include "libkcoro-client/core/detail.h"
-#include "libkcoro-client/ipc/bell.h"
 #include "libkcoro-client/ipc/conn.h"
 #include "proto/frame.h"
 #include "proto/message.h"
@@ -48,82 +46,42 @@ static int read_reply(const struct kcp_header *header, const uint8_t *payload,
 	return result_of(ret_args);
 }
 
-/* Write what waits, and read once when there is something. 0, or a code. */
-static int exchange(kc_ipc_conn_t *conn, struct kcp_stream *stream, uint64_t deadline)
+int kci_handshake_reply(struct kcp_stream *stream, uint16_t type, uint64_t id,
+			struct kcp_args *ret_args)
 {
-	short events = kcp_stream_pending(stream) ? POLLIN | POLLOUT : POLLIN;
-	int came, r;
-
-	/* what else it was woken for is seen to when the handshake is over */
-	came = kci_conn_await(conn, stream->fd, events, deadline);
-	if (came < 0)
-		return came;
-	if (came == 0)
-		return kci_deadline_left(deadline)
-			       ? 0
-			       : kci_fail(KC_ECONNRESET, "kcorod does not answer");
-	if (came & POLLOUT) {
-		r = kcp_stream_flush(stream);
-		if (r < 0 && r != KC_EAGAIN)
-			return kci_fail(r, "kcorod hung up");
-	}
-	if (!(came & ~POLLOUT))
-		return 0;
-	r = kcp_stream_fill(stream);
-	if (r == 0 || r == KC_ECONNRESET)
-		return kci_fail(KC_ECONNRESET, "kcorod hung up");
-	return r > 0 || r == KC_EAGAIN ? 0 : r;
-}
-
-int kci_handshake_request(kc_ipc_conn_t *conn, struct kcp_stream *stream, uint64_t deadline,
-			  const struct kcp_buf *frame, struct kcp_args *ret_args, bool *ret_io)
-{
-	const struct iovec iov = { .iov_base = frame->data, .iov_len = frame->len };
-	struct kcp_header request, header;
+	const struct kcp_header request = { .type = type, .id = id };
+	struct kcp_header header;
 	const uint8_t *payload;
-	int r;
+	const char *why;
+	int r = kcp_stream_next(stream, &header, &payload, &why);
 
-	*ret_io = true;
-	r = kcp_header_decode(frame->data, UINT32_MAX, &request, NULL);
 	if (r == 0)
-		r = kcp_stream_send(stream, &iov, 1);
-	while (r == 0) {
-		const char *why;
-
-		r = kcp_stream_next(stream, &header, &payload, &why);
-		if (r == 0) {
-			r = exchange(conn, stream, deadline);
-			continue;
-		}
-		*ret_io = false;
-		return r < 0 ? kci_fail(KC_EPROTO, "no kcorod answered: %s", why)
-			     : read_reply(&header, payload, &request, ret_args);
-	}
-	return r;
+		return 0;
+	r = r < 0 ? kci_fail(KC_EPROTO, "no kcorod answered: %s", why)
+		  : read_reply(&header, payload, &request, ret_args);
+	return r < 0 ? r : 1;
 }
 
-int kci_handshake_hello(kc_ipc_conn_t *conn, struct kcp_stream *stream, uint64_t deadline,
-			struct kci_hello *ret, bool *ret_io)
+int kci_handshake_hello(struct kcp_stream *stream)
+{
+	struct kcp_buf *out = kcp_stream_out(stream);
+	size_t at = kcp_frame_begin(out, KCP_HELLO, 0, KCI_HELLO_ID, 0);
+
+	kcp_put_u32(out, KCP_T_VERSION_MIN, KCP_VERSION);
+	kcp_put_u32(out, KCP_T_VERSION_MAX, KCP_VERSION);
+	kcp_put_u32(out, KCP_T_MAX_FRAME, KCI_FRAME_MAX);
+	kcp_put_text(out, KCP_T_PROGRAM, "libkcoro-client " KC_VERSION_STRING);
+	return kcp_frame_end(out, at);
+}
+
+int kci_handshake_welcome(struct kcp_stream *stream, struct kci_hello *ret)
 {
 	struct kcp_args args;
-	struct kcp_buf frame;
-	size_t at;
-	int r;
+	int r = kci_handshake_reply(stream, KCP_HELLO, KCI_HELLO_ID, &args);
 
-	*ret_io = false;
-	kcp_buf_init(&frame, KCP_FRAME_MIN_MAX);
-	at = kcp_frame_begin(&frame, KCP_HELLO, 0, 1, 0);
-	kcp_put_u32(&frame, KCP_T_VERSION_MIN, KCP_VERSION);
-	kcp_put_u32(&frame, KCP_T_VERSION_MAX, KCP_VERSION);
-	kcp_put_u32(&frame, KCP_T_MAX_FRAME, KCI_FRAME_MAX);
-	kcp_put_text(&frame, KCP_T_PROGRAM, "libkcoro-client " KC_VERSION_STRING);
-	r = kcp_frame_end(&frame, at);
-	if (r == 0)
-		r = kci_handshake_request(conn, stream, deadline, &frame, &args, ret_io);
-	kcp_buf_done(&frame);
 	if (r == KC_ENOTSUP)
 		return kci_fail(KC_EPROTO, "kcorod does not speak version 1 of the protocol");
-	if (r < 0)
+	if (r <= 0)
 		return r;
 	if (kcp_num(&args, KCP_T_VERSION_MIN, 0) != KCP_VERSION ||
 	    kcp_num(&args, KCP_T_VERSION_MAX, 0) != KCP_VERSION ||
@@ -136,5 +94,5 @@ int kci_handshake_hello(kc_ipc_conn_t *conn, struct kcp_stream *stream, uint64_t
 	ret->grace_ms = (uint32_t)kcp_num(&args, KCP_T_GRACE_MS, 0);
 	ret->requests_max = (uint32_t)kcp_num(&args, KCP_T_REQUESTS_MAX, 0);
 	/* TAKEN cannot be refused: all but the longest will need no memory. */
-	return kcp_buf_reserve(kcp_stream_out(stream), NOTICE_MAX) ? 0 : KC_ENOMEM;
+	return kcp_buf_reserve(kcp_stream_out(stream), NOTICE_MAX) ? 1 : KC_ENOMEM;
 }

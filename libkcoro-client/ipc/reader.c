@@ -118,20 +118,27 @@ static void hand_out(kc_ipc_conn_t *conn)
 /* What is to be done before one waits. false: there is nothing to wait for. */
 static bool prepare(kc_ipc_conn_t *conn, const struct kci_wait *wait)
 {
-	if (conn->state == KCI_BROKEN) {
-		kci_conn_resume(conn);
+	bool broken = conn->state == KCI_BROKEN;
+
+	if (broken && !wait->ready && !kci_resume_go(conn)) {
+		/* what came behind the reply */
 		if (conn->state == KCI_LIVE)
 			hand_out(conn);
 		return false;
 	}
-	kci_conn_pump(conn);
-	if (conn->state != KCI_LIVE || wait->ready)
+	if (!broken)
+		kci_conn_pump(conn);
+	if (conn->state != (broken ? KCI_BROKEN : KCI_LIVE) || wait->ready)
 		return false;
 	conn->polling = true;
-	conn->poll_events = POLLIN;
-	if (kcp_stream_pending(&conn->stream))
-		conn->poll_events |= POLLOUT;
-	kci_frames_lend(&conn->frames, &conn->stream);
+	if (!broken) {
+		conn->poll_fd = conn->stream.fd;
+		conn->poll_events = POLLIN;
+		conn->poll_until = KC_NEVER;
+		if (kcp_stream_pending(&conn->stream))
+			conn->poll_events |= POLLOUT;
+		kci_frames_lend(&conn->frames, &conn->stream);
+	}
 	kcp_stream_take_fds(&conn->stream, conn->watching);
 	return true;
 }
@@ -140,7 +147,9 @@ static bool prepare(kc_ipc_conn_t *conn, const struct kci_wait *wait)
  * not if woken: something may have changed that reading depends on. */
 static int fill(kc_ipc_conn_t *conn, int came)
 {
-	return came > 0 && came & ~POLLOUT ? kcp_stream_fill(&conn->stream) : KC_EAGAIN;
+	return came > 0 && came & ~POLLOUT && conn->poll_fd == conn->stream.fd
+		       ? kcp_stream_fill(&conn->stream)
+		       : KC_EAGAIN;
 }
 
 static void finish(kc_ipc_conn_t *conn, int came, int filled)
@@ -149,15 +158,17 @@ static void finish(kc_ipc_conn_t *conn, int came, int filled)
 	conn->polling = false;
 	if (conn->turn_over)
 		kci_wait_ready(conn->turn_over);
-	if (conn->state != KCI_LIVE)
+	if (conn->state == KCI_DEAD)
 		return;
-	if (filled > 0) {
+	if (came < 0) {
+		kci_conn_fail(conn, KC_ECONNRESET, "no memory or no descriptor to wait with");
+	} else if (conn->state == KCI_BROKEN) {
+		kci_resume_came(conn, came, filled);
+	} else if (filled > 0) {
 		hand_out(conn);
 		/* not left to the next turn: this may have been the last for now */
 		if (!kci_list_empty(&conn->recalls) || conn->unconfirmed >= KCP_CONFIRM_EVERY)
 			kci_conn_pump(conn);
-	} else if (came < 0) {
-		kci_conn_fail(conn, KC_ECONNRESET, "no memory or no descriptor to wait with");
 	} else if (filled == KC_ENOMEM) {
 		kci_conn_fail(conn, KC_ECONNRESET, "no memory for what kcorod sent");
 	} else if (filled != KC_EAGAIN) {
@@ -168,14 +179,15 @@ static void finish(kc_ipc_conn_t *conn, int came, int filled)
 void kci_conn_turn(kc_ipc_conn_t *conn, const struct kci_wait *wait, kc_cancel_t *token)
 {
 	struct kci_bell bell;
+	uint64_t until;
 	int came, filled;
 
 	if (!prepare(conn, wait))
 		return;
+	until = wait->deadline < conn->poll_until ? wait->deadline : conn->poll_until;
 	kci_bell_hang(conn, &bell);
 	KC_MUTEX_UNLOCK(&conn->lock);
-	came = kci_bell_await(conn, &bell, conn->stream.fd, conn->poll_events, wait->deadline,
-			      token);
+	came = kci_bell_await(conn, &bell, conn->poll_fd, conn->poll_events, until, token);
 	filled = fill(conn, came);
 	KC_MUTEX_LOCK(&conn->lock);
 	finish(conn, came, filled);
@@ -193,6 +205,20 @@ bool kci_conn_turn_begin(kc_ipc_conn_t *conn, const struct kci_wait *wait, struc
 void kci_conn_turn_end(kc_ipc_conn_t *conn, int came)
 {
 	finish(conn, came, fill(conn, came));
+}
+
+void kci_conn_look(kc_ipc_conn_t *conn)
+{
+	struct kci_wait wait;
+
+	if (conn->reading || conn->state != KCI_LIVE)
+		return;
+	kci_wait_init(&wait);
+	conn->reading = true;
+	if (prepare(conn, &wait))
+		finish(conn, POLLIN, fill(conn, POLLIN));
+	conn->reading = false;
+	kci_conn_pass_on(conn);
 }
 
 void kci_conn_turn_over(kc_ipc_conn_t *conn)

@@ -3,10 +3,12 @@
  * Coming back after a break: connect, HELLO, RESUME, and send again what kcorod
  * never got. PROTOCOL.md section 5.3.
  *
- * The reader does this, without the lock while it waits. Meanwhile others may make
- * new calls, which stay in the outbox, and nobody can end one that was sent. So
- * what RESUME says is still true when its reply is here.
+ * The reader does this, step by step, and waits in between like for anything else: so a
+ * select that reads sees to its other clauses meanwhile, and who stops being the reader
+ * leaves it to the next. Others may make new calls, which stay in the outbox, and nobody can
+ * end one that was sent. So what RESUME says is still true when its reply is here.
  */
+#include <poll.h>
 #include <unistd.h>
 
 #include "kcoro/error.h"
@@ -17,15 +19,17 @@
 #include "libkcoro-client/ipc/debug.h"
 #include "libkcoro-client/ipc/window.h"
 #include "proto/frame.h"
+#include "proto/message.h"
 #include "proto/values.h"
 
-static int build_resume(const kc_ipc_conn_t *conn, const struct kci_hello *hello,
-			struct kcp_buf *frame)
+/* Put RESUME into the output. */
+static int ask(kc_ipc_conn_t *conn)
 {
-	size_t at, ids;
+	struct kcp_buf *frame = kcp_stream_out(&conn->stream);
+	size_t at = kcp_frame_begin(frame, KCP_RESUME, 0, KCI_RESUME_ID, conn->seq_seen);
+	size_t ids;
+	int r;
 
-	kcp_buf_init(frame, hello->max_frame);
-	at = kcp_frame_begin(frame, KCP_RESUME, 0, 2, conn->seq_seen);
 	kcp_put_bytes(frame, KCP_T_TOKEN, conn->hello.token, sizeof(conn->hello.token));
 	ids = kcp_tlv_begin(frame, KCP_T_REQUESTS);
 	for (struct kci_list *l = conn->sent.next; l != &conn->sent; l = l->next) {
@@ -45,20 +49,28 @@ static int build_resume(const kc_ipc_conn_t *conn, const struct kci_hello *hello
 				kci_schan_resume(sc, frame);
 		}
 	}
-	return kcp_frame_end(frame, at);
+	r = kcp_frame_end(frame, at);
+	return r == 0 && frame->len - at > conn->resume.hello.max_frame ? KC_EMSGSIZE : r;
+}
+
+/* Nobody waits for it, and what it was to send is not there any more. Its CANCEL ends with it. */
+static bool is_idle(const struct kci_request *request)
+{
+	return request->call && request == &request->call->request && request->call->on_end;
 }
 
 /* The requests kcorod does not know go to the front of the outbox, in their order. */
 static int send_again(kc_ipc_conn_t *conn, const struct kcp_ids *ids)
 {
-	struct kci_list again;
 	struct kci_list *l = conn->sent.next;
+	struct kci_list again, idle;
+	struct kci_request *request;
 	uint32_t n = 0;
 
 	kci_list_init(&again);
+	kci_list_init(&idle);
 	while (n < ids->count && l != &conn->sent) {
-		struct kci_request *request = KC_CONTAINER_OF(l, struct kci_request, link);
-
+		request = KC_CONTAINER_OF(l, struct kci_request, link);
 		l = l->next;
 		if (request->id != kcp_ids_at(ids, n))
 			continue;
@@ -72,8 +84,10 @@ static int send_again(kc_ipc_conn_t *conn, const struct kcp_ids *ids)
 			kci_windowed_again(request->windowed);
 		kci_list_remove(&request->link);
 		kci_list_remove(&request->hash);
-		kci_list_append(&again, &request->link);
+		kci_list_append(is_idle(request) ? &idle : &again, &request->link);
 	}
+	while ((request = KCI_LIST_FIRST(&idle, struct kci_request, link)))
+		kci_call_fail(request->call, KC_ECANCELED, "");
 	while (!kci_list_empty(&conn->outbox)) {
 		l = conn->outbox.next;
 		kci_list_remove(l);
@@ -103,115 +117,170 @@ static void return_again(kc_ipc_conn_t *conn)
 	}
 }
 
-/*
- * RESUME on a connection that has said HELLO. 0: the stream is the session's now.
- * *ret_retry: another connection may do better.
- */
-static int resume_on(kc_ipc_conn_t *conn, struct kcp_stream *stream, const struct kci_hello *hello,
-		     bool *ret_retry)
+/* kcorod took the session up again. */
+static int resumed(kc_ipc_conn_t *conn, struct kcp_args *args)
 {
-	struct kcp_args args;
-	struct kcp_buf frame;
+	const struct kci_hello *hello = &conn->resume.hello;
 	struct kcp_ids ids;
-	int r;
 
-	*ret_retry = false;
-	KC_MUTEX_LOCK(&conn->lock);
-	r = build_resume(conn, hello, &frame);
-	KC_MUTEX_UNLOCK(&conn->lock);
-	if (r == 0)
-		r = kci_handshake_request(conn, stream, conn->grace_until, &frame, &args,
-					  ret_retry);
-	kcp_buf_done(&frame);
-	if (r < 0)
-		return r;
-	if (kcp_ids_parse(&ids, &args, NULL) < 0)
+	if (kcp_ids_parse(&ids, args, NULL) < 0)
 		return kci_fail(KC_EPROTO, "kcorod's RESUME makes no sense");
-
-	KC_MUTEX_LOCK(&conn->lock);
-	if (conn->state == KCI_BROKEN) {
-		r = send_again(conn, &ids);
-		return_again(conn);
-		conn->hello.max_frame = hello->max_frame;
-		conn->hello.grace_ms = hello->grace_ms;
-		conn->hello.requests_max = hello->requests_max;
-		conn->stream = *stream;
-		conn->unconfirmed = 0;
-		conn->state = KCI_LIVE;
-		KCI_DEBUG("resumed; %u requests are sent again", ids.count);
-	} else {
-		r = KC_ECANCELED;
-	}
-	KC_MUTEX_UNLOCK(&conn->lock);
-	return r < 0 && r != KC_ECANCELED ? kci_fail(r, "RESUME names a request of nobody") : r;
+	if (send_again(conn, &ids) < 0)
+		return kci_fail(KC_EPROTO, "RESUME names a request of nobody");
+	return_again(conn);
+	conn->hello.max_frame = hello->max_frame;
+	conn->hello.grace_ms = hello->grace_ms;
+	conn->hello.requests_max = hello->requests_max;
+	conn->unconfirmed = 0;
+	conn->state = KCI_LIVE;
+	KCI_DEBUG("resumed; %u requests are sent again", ids.count);
+	return 0;
 }
 
-/* One connection: HELLO and RESUME. Takes fd. */
-static int attempt(kc_ipc_conn_t *conn, int fd, bool *ret_retry)
+static void unwatch(kc_ipc_conn_t *conn)
 {
-	struct kcp_stream stream;
-	struct kci_hello hello;
-	int r;
-
-	kcp_stream_init(&stream, fd, KCI_FRAME_MAX, KCI_OUT_MAX);
-	r = kci_handshake_hello(conn, &stream, conn->grace_until, &hello, ret_retry);
-	/* its place among the connections may be held by the one that broke */
-	if (r == KC_EDQUOT)
-		*ret_retry = true;
-	if (r == 0)
-		r = resume_on(conn, &stream, &hello, ret_retry);
-	if (r < 0) {
-		kcp_stream_done(&stream);
-		(void)close(fd);
-	}
-	return r;
+	if (conn->resume.watch_fd >= 0)
+		(void)close(conn->resume.watch_fd);
+	conn->resume.watch_fd = -1;
 }
 
-/* Until the session is back: 0; else why it is lost, with words. */
-static int come_back(kc_ipc_conn_t *conn)
+/* The connection there is, if any, is of no use. */
+static void start_over(kc_ipc_conn_t *conn)
 {
-	bool retry = true;
-	int r = 0;
-
-	while (retry) {
-		int fd = kci_socket_connect(conn->path, conn->grace_until);
-
-		if (fd < 0)
-			r = kci_socket_await(conn, conn->grace_until, &fd);
-		if (fd < 0 && r < 0)
-			return r;
-		if (fd < 0)
-			continue;
-		if (++conn->attempts > KCI_ATTEMPTS_MAX) {
-			(void)close(fd);
-			return kci_fail(KC_ECONNRESET, "kcorod hangs up again and again");
-		}
-		r = attempt(conn, fd, &retry);
-		if (r == 0 || r == KC_ECANCELED || kci_deadline_left(conn->grace_until) == 0)
-			return r;
-	}
-	return r;
-}
-
-void kci_conn_resume(kc_ipc_conn_t *conn)
-{
-	const char *why;
-	int r;
-
 	kcp_stream_done(&conn->stream);
 	if (conn->stream.fd >= 0)
 		(void)close(conn->stream.fd);
 	conn->stream.fd = -1;
+	conn->resume.at = KCI_RESUME_CONNECT;
+}
+
+/* The steps return 1: the next one; 0: something is to be waited for, or all is over; or a
+ * code, with words: the session is lost. */
+
+static int connect_step(kc_ipc_conn_t *conn)
+{
+	int fd;
+
 	KC_MUTEX_UNLOCK(&conn->lock);
-	kci_detail_clear();
-	r = come_back(conn);
+	fd = kci_socket_connect(conn->path, conn->grace_until);
 	KC_MUTEX_LOCK(&conn->lock);
-	why = r == KC_ETIME ? "kcorod did not come back in time" : kc_error_detail();
-	if (!why[0])
-		why = kc_strerror(r);
-	/* KC_ECANCELED: the connection was ended meanwhile, for another reason */
-	if (r < 0)
-		kci_conn_fail(conn, r == KC_EPROTO ? KC_EPROTO : KC_ECONNRESET,
-			      "%s: the session is lost: %s", conn->path, why);
+	if (conn->state != KCI_BROKEN) {
+		if (fd >= 0)
+			(void)close(fd);
+		return 0;
+	}
+	if (fd < 0 && conn->resume.watch_fd >= 0) {
+		conn->resume.at = KCI_RESUME_WATCH;
+		return 0;
+	}
+	if (fd < 0) {
+		/* and once more, as it may come back just before the watch is set */
+		conn->resume.watch_fd = kci_socket_watch(conn->path);
+		return conn->resume.watch_fd < 0 ? conn->resume.watch_fd : 1;
+	}
+	unwatch(conn);
+	if (++conn->attempts > KCI_ATTEMPTS_MAX) {
+		(void)close(fd);
+		return kci_fail(KC_ECONNRESET, "kcorod hangs up again and again");
+	}
+	kcp_stream_init(&conn->stream, fd, KCI_FRAME_MAX, KCI_OUT_MAX);
+	conn->resume.at = KCI_RESUME_HELLO;
+	return kci_handshake_hello(&conn->stream) < 0 ? KC_ENOMEM : 1;
+}
+
+static int hello_step(kc_ipc_conn_t *conn)
+{
+	int r = kci_handshake_welcome(&conn->stream, &conn->resume.hello);
+
+	if (r == KC_EDQUOT) {
+		/* its place among the connections may be held by the one that broke */
+		start_over(conn);
+		return 1;
+	}
+	if (r <= 0)
+		return r;
+	conn->resume.at = KCI_RESUME_ASK;
+	r = ask(conn);
+	return r < 0 ? r : 1;
+}
+
+static int ask_step(kc_ipc_conn_t *conn)
+{
+	struct kcp_args args;
+	int r = kci_handshake_reply(&conn->stream, KCP_RESUME, KCI_RESUME_ID, &args);
+
+	return r <= 0 ? r : resumed(conn, &args);
+}
+
+static int step(kc_ipc_conn_t *conn)
+{
+	bool connected = conn->resume.at >= KCI_RESUME_HELLO;
+	int r;
+
+	if (kci_deadline_left(conn->grace_until) == 0)
+		return connected ? kci_fail(KC_ECONNRESET, "kcorod does not answer")
+				 : kci_fail(KC_ETIME, "kcorod did not come back in time");
+	r = connected ? kcp_stream_flush(&conn->stream) : 0;
+	if (r < 0 && r != KC_EAGAIN) {
+		start_over(conn);
+		return 1;
+	}
+	switch (conn->resume.at) {
+	case KCI_RESUME_CLOSE:
+		start_over(conn);
+		return 1;
+	case KCI_RESUME_CONNECT:
+		return connect_step(conn);
+	case KCI_RESUME_HELLO:
+		return hello_step(conn);
+	case KCI_RESUME_ASK:
+		return ask_step(conn);
+	case KCI_RESUME_WATCH:
+		break;
+	}
+	return 0;
+}
+
+bool kci_resume_go(kc_ipc_conn_t *conn)
+{
+	int r;
+
 	kci_detail_clear();
+	do {
+		r = step(conn);
+	} while (r > 0 && conn->state == KCI_BROKEN);
+	if (r < 0) {
+		const char *why = kc_error_detail();
+
+		kci_conn_fail(conn, r == KC_EPROTO ? KC_EPROTO : KC_ECONNRESET,
+			      "%s: the session is lost: %s", conn->path,
+			      why[0] ? why : kc_strerror(r));
+	}
+	/* not of the call that happens to read; nor is why there is nobody to connect to */
+	kci_detail_clear();
+	if (conn->state != KCI_BROKEN)
+		return false;
+	conn->poll_fd = conn->resume.at == KCI_RESUME_WATCH ? conn->resume.watch_fd
+							    : conn->stream.fd;
+	conn->poll_events = POLLIN;
+	if (kcp_stream_pending(&conn->stream))
+		conn->poll_events |= POLLOUT;
+	conn->poll_until = conn->grace_until;
+	return true;
+}
+
+void kci_resume_came(kc_ipc_conn_t *conn, int came, int filled)
+{
+	/* what exactly happened there does not matter: all is tried anew */
+	if (conn->resume.at == KCI_RESUME_WATCH && came > 0) {
+		unwatch(conn);
+		conn->resume.at = KCI_RESUME_CONNECT;
+	}
+	if (conn->resume.at >= KCI_RESUME_HELLO && filled <= 0 && filled != KC_EAGAIN)
+		start_over(conn);
+}
+
+void kci_resume_done(kc_ipc_conn_t *conn)
+{
+	unwatch(conn);
 }

@@ -117,12 +117,22 @@ static bool try_recv(struct kc_clause *c, bool ask, bool probe)
 	return true;
 }
 
+static bool is_live(kc_ipc_conn_t *conn)
+{
+	int saved = kci_conn_lock(conn);
+	bool live = conn->state != KCI_BROKEN;
+
+	kci_conn_unlock(conn, saved);
+	return live;
+}
+
 bool kci_asked_try(struct kci_select *s, struct kc_clause *c, bool ask)
 {
 	bool probe = s->choice.probe;
 
-	/* who only wants to know asks for an offer, in any case */
-	ask = ask && !probe;
+	/* who only wants to know asks for an offer, in any case; and who has other clauses need not
+	 * wait for a kcorod that is away */
+	ask = ask && !probe && (s->tries || is_live(schan_of(c)->conn));
 	if (ask)
 		atomic_store_explicit(&schan_of(c)->asked_ns, kci_clock_now(),
 				      memory_order_relaxed);
@@ -143,9 +153,20 @@ bool kci_asked_is_ready(const struct kc_clause *c)
 
 bool kci_asked_is_due(const struct kc_clause *c)
 {
-	uint64_t asked = atomic_load_explicit(&schan_of(c)->asked_ns, memory_order_relaxed);
+	struct kci_schan *sc = kci_schan_of(c->ch);
+	uint64_t asked = atomic_load_explicit(&sc->asked_ns, memory_order_relaxed);
+	bool due;
+	int saved;
 
-	return kci_clock_now() - asked >= ASK_NS;
+	if (kci_clock_now() - asked < ASK_NS)
+		return false;
+	saved = kci_conn_lock(sc->conn);
+	/* while kcorod is away, or answers nothing, others need not wait for it */
+	if (sc->conn->n_abandoned > 0)
+		kci_conn_look(sc->conn);
+	due = sc->conn->state != KCI_BROKEN && sc->conn->n_abandoned == 0;
+	kci_conn_unlock(sc->conn, saved);
+	return due;
 }
 
 /* ---- asking for offers; the connection's lock held --------------------------------- */
@@ -212,6 +233,12 @@ int kci_asked_start(struct asked *a, bool try_once, uint64_t group)
 		/* last: the value may lie somewhere else */
 		kci_schan_put_one(a->sc, &a->send, &a->call);
 	a->call.on_offer = on_offer;
+	if (a->sc->conn->state == KCI_DEAD) {
+		/* that is what becomes of this clause, as of one that was under way */
+		a->replied = true;
+		a->call.result = a->sc->conn->dead_code;
+		return 0;
+	}
 	r = kci_call_start(&a->call);
 	if (r < 0 && !kci_clause_sends(a->clause))
 		kci_receive_end(&a->rc);

@@ -6,8 +6,8 @@
  * needs; the select claims one of them, after it has given up its seats in local channels
  * and knows that none of those was claimed. So of all clauses one takes effect: by a local
  * counterpart that claims a seat, or by one CLAIM, of which kcorod says whether it still
- * stood. All other requests are cancelled, and their replies awaited, since they lie in the
- * select's memory.
+ * stood. All other requests are cancelled. Nobody waits for their replies, which may be long in
+ * coming where kcorod has died: the memory they need stays until they are here.
  *
  * The select waits for several connections at a time, and where nobody reads one of them
  * it is the reader (conn.h): it then waits for all their descriptors at once. Whatever
@@ -23,12 +23,17 @@
 #include "libkcoro-client/core/park.h"
 #include "libkcoro-client/ipc/select.h"
 
+/* Others are ready, and wait for kcorod's answer no longer than this. */
+#define ASK_WAIT_NS (5 * KC_NS_PER_MS)
+
 struct remote {
 	struct kci_select *s;
 	struct kci_waiter *waiter;
 	struct part *parts;
 	size_t n_parts, most_parts;
 	struct kci_fd_wait *fds; /* as many as parts */
+	_Atomic size_t users;	 /* the select, and calls that it has abandoned */
+	bool tries;		 /* each clause is asked for once: no seats, and no wait for more */
 	struct kci_call claim;
 	size_t n;
 	struct asked asked[];
@@ -60,7 +65,7 @@ static void shuffle(struct remote *rm)
 	}
 }
 
-static int remote_new(struct kci_select *s, struct remote **ret)
+static int remote_new(struct kci_select *s, bool tries, struct remote **ret)
 {
 	size_t parts = s->n_remote < KCI_POLL_MOST ? s->n_remote : KCI_POLL_MOST;
 	struct remote *rm = KC_CALLOC(1, sizeof(*rm) + s->n_remote * sizeof(struct asked) +
@@ -72,7 +77,9 @@ static int remote_new(struct kci_select *s, struct remote **ret)
 	rm->parts = (struct part *)(void *)&rm->asked[s->n_remote];
 	rm->fds = (struct kci_fd_wait *)(void *)&rm->parts[parts];
 	rm->most_parts = parts;
+	atomic_init(&rm->users, 1);
 	rm->s = s;
+	rm->tries = tries;
 	rm->waiter = &s->choice.op.waiter;
 	for (struct kc_clause *c = s->clauses; c < s->clauses + s->n; c++)
 		if (kci_clause_is_remote(c))
@@ -80,6 +87,7 @@ static int remote_new(struct kci_select *s, struct remote **ret)
 	if (!(s->flags & KC_SELECT_PRIORITY))
 		shuffle(rm);
 	for (struct asked *a = rm->asked; a < rm->asked + rm->n; a++) {
+		a->rm = rm;
 		a->sc = kci_schan_of(a->clause->ch);
 		a->part = part_of(rm, a->sc->conn);
 		if (!a->part) {
@@ -103,30 +111,48 @@ static void part_unlock(struct part *p)
 	KC_MUTEX_UNLOCK(&p->conn->lock);
 }
 
-/* Ask for all. On failure those that were asked for are to be ended all the same. */
+/* A select that waits asks no more where nobody has answered so much that was abandoned: it would
+ * only add to that. Who only tries wants the answer. */
+static bool part_may_ask(const struct remote *rm, const struct part *p)
+{
+	return rm->s->tries || p->conn->n_abandoned < KCI_ABANDONED_MAX;
+}
+
+/* Ask for this connection's clauses. On failure those that were asked for are to be ended all the
+ * same. */
+static int part_ask(struct remote *rm, struct part *p)
+{
+	uint64_t now = kci_clock_now(), group = ++p->conn->last_group;
+	int r = 0;
+
+	p->asked = true;
+	for (size_t k = 0; k < rm->n && r == 0; k++) {
+		struct asked *a = &rm->asked[k];
+
+		if (a->part != p)
+			continue;
+		r = kci_asked_start(a, rm->tries, group);
+		atomic_store_explicit(&a->sc->asked_ns, now, memory_order_relaxed);
+	}
+	kci_conn_pump(p->conn);
+	return r;
+}
+
 static int begin(struct remote *rm)
 {
-	uint64_t now = kci_clock_now();
 	int r = 0;
 
 	for (size_t i = 0; i < rm->n_parts; i++) {
 		struct part *p = &rm->parts[i];
-		uint64_t group;
 
 		kci_wait_init(&p->wait);
 		p->wait.waiter = rm->waiter;
 		part_lock(p);
 		kci_list_append(&p->conn->waiting, &p->wait.link);
-		group = ++p->conn->last_group;
-		for (size_t k = 0; k < rm->n && r == 0; k++) {
-			struct asked *a = &rm->asked[k];
-
-			if (a->part != p)
-				continue;
-			r = kci_asked_start(a, rm->s->tries, group);
-			atomic_store_explicit(&a->sc->asked_ns, now, memory_order_relaxed);
-		}
-		kci_conn_pump(p->conn);
+		if (p->conn->n_abandoned > 0)
+			kci_conn_look(p->conn);
+		if (r == 0 && part_may_ask(rm, p))
+			r = part_ask(rm, p);
 		part_unlock(p);
 	}
 	return r;
@@ -148,12 +174,19 @@ enum part_state {
 	PART_AGAIN, /* it is to be looked at once more before one waits */
 };
 
-/* About to wait: as the reader if nobody else is, else as one who may become it. */
-static enum part_state part_begin(struct remote *rm, struct part *p, size_t *n_fds)
+/* About to wait: as the reader if nobody else is, else as one who may become it. Or a code. */
+static int part_begin(struct remote *rm, struct part *p, size_t *n_fds, uint64_t *until)
 {
 	kc_ipc_conn_t *conn = p->conn;
+	int r;
 
 	p->polled = false;
+	if (!p->asked && part_may_ask(rm, p)) {
+		r = part_ask(rm, p);
+		if (r < 0)
+			return r;
+	}
+	p->wait.room = !p->asked;
 	if (part_has_news(rm, p))
 		return PART_NEWS;
 	if (!p->reading && conn->reading) {
@@ -165,8 +198,10 @@ static enum part_state part_begin(struct remote *rm, struct part *p, size_t *n_f
 		return part_has_news(rm, p) ? PART_NEWS : PART_AGAIN;
 	p->polled = true;
 	p->nth = *n_fds;
-	rm->fds[(*n_fds)++] = (struct kci_fd_wait){ .fd = conn->stream.fd,
+	rm->fds[(*n_fds)++] = (struct kci_fd_wait){ .fd = conn->poll_fd,
 						     .events = conn->poll_events };
+	if (conn->poll_until < *until)
+		*until = conn->poll_until;
 	return PART_WAITS;
 }
 
@@ -197,22 +232,24 @@ static int await_news(struct remote *rm, uint64_t deadline)
 {
 	for (;;) {
 		bool news = false, again = false;
+		uint64_t until = deadline;
 		size_t n_fds = 0, begun;
 		int r = 0;
 
 		kci_waiter_calm(rm->waiter);
-		for (begun = 0; begun < rm->n_parts && !news; begun++) {
+		for (begun = 0; begun < rm->n_parts && !news && r == 0; begun++) {
 			struct part *p = &rm->parts[begun];
-			enum part_state state;
+			int state;
 
 			part_lock(p);
-			state = part_begin(rm, p, &n_fds);
+			state = part_begin(rm, p, &n_fds, &until);
 			part_unlock(p);
 			news = state == PART_NEWS;
 			again |= state == PART_AGAIN;
+			r = state < 0 ? state : 0;
 		}
-		if (!news && !again && !kci_waiter_is_unparked(rm->waiter))
-			r = kci_waiter_poll(rm->waiter, rm->fds, n_fds, deadline, rm->s->token);
+		if (r == 0 && !news && !again && !kci_waiter_is_unparked(rm->waiter))
+			r = kci_waiter_poll(rm->waiter, rm->fds, n_fds, until, rm->s->token);
 		else
 			for (size_t i = 0; i < n_fds; i++)
 				rm->fds[i].came = 0;
@@ -221,8 +258,11 @@ static int await_news(struct remote *rm, uint64_t deadline)
 			news |= part_end(rm, &rm->parts[i]);
 			part_unlock(&rm->parts[i]);
 		}
-		if (news || kci_waiter_is_unparked(rm->waiter) || (rm->s->tries && !is_open(rm)))
+		if (news || kci_waiter_is_unparked(rm->waiter) || (rm->tries && !is_open(rm)))
 			return 0;
+		/* a connection's time is up, which is its own affair */
+		if (r == KC_ETIME && kci_deadline_left(deadline) > 0)
+			r = 0;
 		if (r == 0)
 			r = kci_cancel_check(rm->s->token);
 		if (r < 0)
@@ -266,13 +306,32 @@ static void cancel_others(struct remote *rm, const struct asked *but)
 	}
 }
 
-static void await_end(struct kci_call *call)
+static void remote_unref(struct remote *rm)
 {
-	if (call->outstanding > 0)
-		(void)kci_conn_wait(call->conn, &call->wait, NULL);
+	if (atomic_fetch_sub_explicit(&rm->users, 1, memory_order_acq_rel) == 1)
+		KC_FREE(rm);
 }
 
-/* All that were asked for have their replies, and kcorod knows nothing of them any more. */
+static void on_end(struct kci_call *call)
+{
+	struct asked *a = KC_CONTAINER_OF(call, struct asked, call);
+
+	remote_unref(a->rm);
+}
+
+/* Cancelled as it is, without having been claimed. */
+static void end(struct remote *rm, struct asked *a)
+{
+	struct kci_call *call = &a->call;
+
+	if (call->outstanding > 0) {
+		kci_call_abandon(call, on_end);
+		atomic_fetch_add_explicit(&rm->users, 1, memory_order_relaxed);
+	}
+	kci_asked_end(a);
+}
+
+/* None of all that were asked for will take effect from here on. */
 static void end_all(struct remote *rm)
 {
 	cancel_others(rm, NULL);
@@ -282,8 +341,7 @@ static void end_all(struct remote *rm)
 		if (!a->call.conn)
 			continue; /* never asked for */
 		part_lock(a->part);
-		await_end(&a->call);
-		kci_asked_end(a);
+		end(rm, a);
 		part_unlock(a->part);
 	}
 }
@@ -368,8 +426,7 @@ static struct kc_clause *wait_seated(struct remote *rm, uint64_t deadline, int *
 	if (r == 0)
 		r = await_news(rm, deadline);
 	leave(rm);
-	/* a try has no seats */
-	if (!s->tries)
+	if (!rm->tries)
 		won = kci_local_stand(s);
 	if (won && !kci_waiter_is_unparked(rm->waiter))
 		kci_waiter_await(rm->waiter);
@@ -393,30 +450,45 @@ static int waiter_prepare(struct kci_waiter *w)
 	return w->fd >= 0 ? 0 : kci_fail(KC_ENOMEM, "no descriptor is left for an eventfd");
 }
 
-static struct kc_clause *socket_wait(struct kci_select *s, uint64_t deadline, int *ret_code)
+static struct kc_clause *ask_for_all(struct kci_select *s, bool tries, uint64_t deadline,
+				     int *ret_code)
 {
 	int saved = kci_thread_nocancel();
 	struct kci_waiter *waiter = &s->choice.op.waiter;
 	struct kc_clause *won = NULL;
 	struct remote *rm = NULL;
 
-	*ret_code = remote_new(s, &rm);
+	*ret_code = remote_new(s, tries, &rm);
 	if (*ret_code == 0)
 		*ret_code = waiter_prepare(waiter);
-	if (*ret_code == 0 && !s->tries && !kci_local_sit(s))
+	if (*ret_code == 0 && !tries && !kci_local_sit(s))
 		*ret_code = KC_EAGAIN;
 	else if (*ret_code == 0)
 		won = wait_seated(rm, deadline, ret_code);
 	if (waiter->fd >= 0)
 		(void)close(waiter->fd);
-	KC_FREE(rm);
+	if (rm)
+		remote_unref(rm);
 	kci_thread_nocancel_end(saved);
 	return won;
+}
+
+static struct kc_clause *socket_wait(struct kci_select *s, uint64_t deadline, int *ret_code)
+{
+	return ask_for_all(s, s->tries, deadline, ret_code);
+}
+
+static struct kc_clause *socket_ask(struct kci_select *s)
+{
+	int code;
+
+	return ask_for_all(s, /* tries= */ true, kci_clock_now() + ASK_WAIT_NS, &code);
 }
 
 const struct kci_remote_ops kci_schan_select = {
 	.is_ready = kci_asked_is_ready,
 	.try_clause = kci_asked_try,
 	.is_due = kci_asked_is_due,
+	.ask = socket_ask,
 	.wait = socket_wait,
 };

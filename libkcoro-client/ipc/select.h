@@ -16,13 +16,17 @@ struct part {
 	kc_ipc_conn_t *conn;
 	struct kci_wait wait; /* ready: something came for one of them */
 	struct kci_bell bell;
+	bool asked;   /* for its clauses */
 	bool reading; /* this select is its reader */
 	bool polled;  /* and waits for its descriptor, the n-th of all */
 	size_t nth;
 };
 
+struct remote;
+
 /* A clause that asks for an offer. */
 struct asked {
+	struct remote *rm; /* the select's; once abandoned, nothing else of what follows is there */
 	struct kc_clause *clause;
 	struct kci_schan *sc;
 	struct part *part;
@@ -53,6 +57,8 @@ static inline bool kci_asked_has_ended(const struct asked *a)
 /* A try that found nothing is none. */
 static inline bool kci_asked_has_news(const struct asked *a)
 {
+	if (!a->call.conn)
+		return false; /* not asked for yet */
 	return kci_asked_has_ended(a) ? a->call.result != KC_EAGAIN : a->offered;
 }
 

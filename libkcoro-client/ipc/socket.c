@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
@@ -15,7 +14,6 @@
 #include "kcoro/error.h"
 #include "libkcoro-client/core/detail.h"
 #include "libkcoro-client/core/park.h"
-#include "libkcoro-client/ipc/bell.h"
 #include "libkcoro-client/ipc/conn.h"
 #include "libkcoro-client/ipc/debug.h"
 
@@ -160,29 +158,16 @@ static int watch(int in, const char *path)
 	}
 }
 
-int kci_socket_await(kc_ipc_conn_t *conn, uint64_t deadline, int *ret_fd)
+int kci_socket_watch(const char *path)
 {
-	const char *path = conn->path;
 	int in = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	int fd = -1;
-	int r = 0;
+	int r;
 
 	if (in < 0)
 		return kci_fail(KC_ECONNRESET, "%s: cannot watch for its return", path);
 	r = watch(in, path);
-	if (r == 0) {
-		/* it may have come back just before the watch was set */
-		fd = kci_socket_connect(path, deadline);
-		while (fd < 0 && r == 0) {
-			r = kci_conn_await(conn, in, POLLIN, deadline);
-			if (r == 0 && kci_deadline_left(deadline) == 0)
-				r = KC_ETIME;
-		}
-	}
-	/* what exactly happened does not matter: all is tried anew */
+	if (r == 0)
+		return in;
 	(void)close(in);
-	if (r < 0)
-		return r;
-	*ret_fd = fd;
-	return 0;
+	return r;
 }

@@ -258,8 +258,18 @@ int kct_daemon_start_limited(struct kct_daemon *d, const struct rlimit *limit)
 	return kct_daemon_start_prepared(d, /* bound= */ false, limit_descriptors, &copy);
 }
 
+static void close_fds(struct kct_daemon *d)
+{
+	if (d->pidfd >= 0)
+		close(d->pidfd);
+	if (d->log_fd >= 0)
+		close(d->log_fd);
+	d->pidfd = d->log_fd = -1;
+}
+
 int kct_daemon_restart_bound(struct kct_daemon *d)
 {
+	close_fds(d);
 	return start_bound(d, NULL, NULL);
 }
 
@@ -310,11 +320,7 @@ static int finish(struct kct_daemon *d, int sig, bool tell)
 		kct_daemon_log(d, text, sizeof(text));
 		fprintf(stderr, "# kcorod ended with %d:\n%s", status, text);
 	}
-	if (d->pidfd >= 0)
-		close(d->pidfd);
-	if (d->log_fd >= 0)
-		close(d->log_fd);
-	d->pidfd = d->log_fd = -1;
+	close_fds(d);
 	remove_folder(d);
 	return status;
 }
