@@ -42,6 +42,11 @@
  * round trip; while local clauses are ready, those over a socket are asked about once in a
  * millisecond (with KC_SELECT_PRIORITY every time, where they come first).
  *
+ * While a daemon is away (its connection broke, and it is not back within the grace yet) its
+ * clauses wait, and the others are as prompt as ever, as are the timeout and the token; but
+ * timeout 0 waits for its answer, and so does the outcome of an offer that was just being
+ * claimed. A clause on a connection that has ended takes effect with KC_ECONNRESET.
+ *
  * The same as a block that reads like a switch, of nothing but its cases; each clause is
  * evaluated once, and `break` and `continue` within a case leave the select:
  *

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 # build.sh SOURCES FOLDER: build the peers' programs in FOLDER, of which this machine may have all,
-# some or none. What cannot be built is said on stderr and is no error; CC, CFLAGS, CXX, CXXFLAGS and
-# GO are used if they are set.
+# some or none. What cannot be built is said on stderr and is no error; CC, CFLAGS, CXX, CXXFLAGS, GO
+# and CARGO are used if they are set.
 src=$1
 mkdir -p "$2" && out=$(cd "$2" && pwd) || exit 1
 
@@ -20,6 +20,29 @@ peer() {
 		echo "$name: not built, is $package installed? $(why < "$out/$name.log")" >&2
 	fi
 }
+# crates as the distribution has them; nothing is to come from the network
+crossbeam() {
+	crates=/usr/share/cargo/registry
+	crate=$(ls -d "$crates"/crossbeam-channel-[0-9]* 2> /dev/null | tail -n 1)
+	[ -n "$crate" ] || { echo 'crossbeam-channel: not found'; return 1; }
+	mkdir -p "$out/crossbeam" || return 1
+	cat > "$out/crossbeam/Cargo.toml" <<- END || return 1
+		[package]
+		name = "peer-crossbeam"
+		version = "0.0.0"
+		edition = "2018"
+		[[bin]]
+		name = "peer-crossbeam"
+		path = "$(realpath "$src")/peer_crossbeam.rs"
+		[dependencies]
+		crossbeam-channel = "*"
+	END
+	CARGO_HOME=$out/crossbeam/home CROSSBEAM_VERSION=${crate##*-} "${CARGO:-cargo}" build --offline \
+		--release --manifest-path "$out/crossbeam/Cargo.toml" --target-dir "$out/crossbeam/target" \
+		--config 'source.crates-io.replace-with="distribution"' \
+		--config "source.distribution.directory=\"$crates\"" &&
+		cp "$out/crossbeam/target/release/peer-crossbeam" "$out/peer-crossbeam"
+}
 version() { pkg-config --modversion "$1" 2> /dev/null; }
 
 # shellcheck disable=SC2086 # flags are several words
@@ -35,6 +58,7 @@ version() { pkg-config --modversion "$1" 2> /dev/null; }
 	peer peer-urcu peer_urcu.c liburcu-dev \
 		${CC:-cc} -std=gnu11 ${CFLAGS:--O2} -pthread "-DPEER_VERSION=\"$(version liburcu)\"" \
 		-o "$out/peer-urcu" "$src/peer_urcu.c" -lurcu-cds -lurcu-common
+	peer peer-crossbeam peer_crossbeam.rs "librust-crossbeam-channel-dev with cargo" crossbeam
 	# one file needs no module; nothing is to come from the network
 	peer peer-go peer_go.go golang-go \
 		env GO111MODULE=off GOTOOLCHAIN=local GOPROXY=off CGO_ENABLED=0 GOFLAGS= \

@@ -60,7 +60,7 @@ cell() { # cell COLUMN: of the only row
 
 none() {
 	run 0 --quick --tsv
-	form 25
+	form 30
 	[ "$(cut -f 7,10 "$printed" | sort -u)" = $'n/a\tn/a' ] || echo "a peer from nowhere"
 	# what we have is measured all the same
 	awk -F '\t' '$1 == "switch" && $2 == "n/a" { print "ours is missing" }' "$printed"
