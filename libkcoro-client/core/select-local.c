@@ -169,16 +169,14 @@ static void attempt(struct kci_local *lc, struct kci_op *op, struct kci_after *a
 		op->code = KC_EPIPE;
 }
 
-bool kci_local_try_clause(struct kci_select *s, struct kc_clause *clause)
+static bool __attribute__((noinline))
+try_clause_locked(struct kci_select *s, struct kc_clause *clause)
 {
 	struct kci_local *lc = local_of(clause);
 	struct kci_op *op = &s->choice.op;
 	struct kci_after after;
 	bool counted, took;
 
-	clause->result = 0;
-	if (!s->choice.probe && kci_fast_clause(lc, clause))
-		return true;
 	if (is_idle(lc, clause))
 		return false;
 	kci_choice_become(&s->choice, clause);
@@ -208,6 +206,13 @@ bool kci_local_try_clause(struct kci_select *s, struct kc_clause *clause)
 	return took;
 }
 
+bool kci_local_try_clause(struct kci_select *s, struct kc_clause *clause)
+{
+	clause->result = 0;
+	return (!s->choice.probe && kci_fast_clause(local_of(clause), clause)) ||
+	       try_clause_locked(s, clause);
+}
+
 bool kci_local_peek_clause(struct kci_select *s, struct kc_clause *clause)
 {
 	struct kci_local *lc = local_of(clause);
@@ -234,8 +239,8 @@ static inline void sit(struct kci_select *s, struct kc_clause *clause)
 
 /* Is the clause ready, of a channel whose locks this thread owns? Mostly it is not, and that is
  * to be seen at a glance. */
-static inline bool owned_is_ready(struct kci_select *s, struct kci_local *lc,
-				  const struct kc_clause *clause)
+static inline bool __attribute__((always_inline))
+owned_is_ready(struct kci_select *s, struct kci_local *lc, const struct kc_clause *clause)
 {
 	if (lc->direct) {
 		if (!lc->closed && kci_list_empty(kci_clause_sends(clause) ? &lc->receivers
@@ -295,7 +300,7 @@ look_at_all(struct kci_select *s, uint64_t now, struct kci_bias *me, bool unchec
 {
 	struct kc_clause *end = s->clauses + s->n;
 	bool priority = s->flags & KC_SELECT_PRIORITY;
-	size_t n_ready = 0;
+	size_t n_ready = 0, at = 0;
 
 	for (struct kc_clause *c = s->clauses; c < end; c++) {
 		enum kci_sat r = look_at(s, c, now, me, unchecked);
@@ -304,11 +309,17 @@ look_at_all(struct kci_select *s, uint64_t now, struct kci_bias *me, bool unchec
 			continue;
 		if (r == KCI_NOT_OURS)
 			return r;
-		if (kci_select_takes_over(s, ++n_ready))
-			*ret_ready = c;
+		if (++n_ready == 1)
+			at = (size_t)(c - s->clauses);
+		else
+			/* reckoned, as no processor could foresee a branch here */
+			at += ((size_t)(c - s->clauses) - at) * kci_select_takes_over(n_ready);
 		if (priority)
-			return KCI_READY;
+			break;
 	}
+	*ret_ready = &s->clauses[at];
+	if (priority && n_ready > 0)
+		return KCI_READY;
 	s->seen = true;
 	return n_ready > 0 ? KCI_READY : KCI_SAT;
 }

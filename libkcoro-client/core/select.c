@@ -151,7 +151,7 @@ static struct kc_clause *any_ready(struct kci_select *s, uint64_t now)
 	size_t n_ready = 0;
 
 	for (struct kc_clause *c = s->clauses; c < s->clauses + s->n; c++)
-		if (peek_clause(s, c, now) && kci_select_takes_over(s, ++n_ready))
+		if (peek_clause(s, c, now) && (++n_ready == 1 || kci_select_takes_over(n_ready)))
 			chosen = c;
 	return chosen;
 }
@@ -344,6 +344,9 @@ int kc_select(struct kc_clause *clauses, size_t n, unsigned flags, long timeout_
 	s.choice.probe = flags & KC_SELECT_READY;
 	if (n > 0 && (!token || kci_cancel_check(token) == 0))
 		look = kci_local_look_unchecked(&s, &ready);
+	/* the commonest case goes through no more than it needs */
+	if (look == KCI_READY && s.seen && kci_local_try_clause(&s, ready))
+		return (int)(ready - s.clauses);
 	r = s.seen ? 0 : check_clauses(&s);
 	if (r == 0 && look != KCI_NOT_OURS && s.n_remote + s.n_timers + s.n_descs == 0) {
 		uint64_t deadline = deadline_of(timeout_ms);

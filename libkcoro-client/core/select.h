@@ -75,10 +75,10 @@ static inline size_t kci_select_draw(size_t n)
 }
 
 /* Of those that are ready each is to be as likely as the others, whatever their places are: the
- * n-th that is found, n from 1, takes the place of the one chosen so far with a chance of 1/n. */
-static inline bool kci_select_takes_over(const struct kci_select *s, size_t n)
+ * n-th that is found, n from 2, takes the place of the one chosen so far with a chance of 1/n. */
+static inline bool kci_select_takes_over(size_t n)
 {
-	return n == 1 || (!(s->flags & KC_SELECT_PRIORITY) && kci_select_draw(n) == 0);
+	return kci_select_draw(n) == 0;
 }
 
 /* On a local channel of fixed elements, and nothing is wrong with it. */
