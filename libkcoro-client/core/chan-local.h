@@ -189,6 +189,14 @@ static inline uint64_t kci_local_desc_len(const struct kci_local *lc, const void
 	return lc->bare_desc ? ((const struct kc_zdesc *)elem)->len : 0;
 }
 
+/* No more than address and length has come out of the ring. */
+static inline void kci_bare_complete(struct kc_zdesc *desc)
+{
+	desc->region_id = 0;
+	desc->offset = 0;
+	desc->flags = 0;
+}
+
 /* chan-hands.c, for a channel with head.hands. 1: the element has gone from hand to hand; 0: that is
  * for the long way to do, and the call is counted; or a code. */
 long kci_hand_send(struct kci_local *lc, const void *elem, bool single, bool waits);

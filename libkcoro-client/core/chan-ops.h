@@ -128,7 +128,7 @@ void kci_chan_failed(kc_chan_t *ch, bool send, int code);
  * is for the long way to do, or to refuse, and the call is counted as one in progress; or a code. */
 long kci_fast_send(kc_chan_t *ch, const void *elems, size_t n, long timeout_ms, bool bare);
 long kci_fast_recv(kc_chan_t *ch, void *ret_elems, size_t n, long timeout_ms, bool bare);
-/* A whole call, of one element and without a token: 0 or a code. */
+/* chan-one.c: a whole call, of one element and without a token: 0 or a code. */
 int kci_fast_send_one(kc_chan_t *ch, const void *elem, long timeout_ms);
 int kci_fast_recv_one(kc_chan_t *ch, void *ret_elem, long timeout_ms);
 /* The same of a descriptor that has an address and a length and nothing else. */
