@@ -52,7 +52,13 @@ struct history {
 	int n_events;
 };
 
-/* The law that is broken, and by which event; NULL: none. */
+/* structure-live.c: live through the tree that a seed grows. What happened, until the next one;
+ * *ret_broken: 0, or the line of a call that gave what it must not. Asserts. */
+struct history *structure_live(uint64_t seed, int *ret_broken);
+/* Look once more at what is left, and let it go; not if a call was broken. */
+void structure_end(void);
+
+/* structure.c: the law that is broken, and by which event; NULL: none. */
 const char *history_judge(const struct history *h, int *ret_event);
 
 #endif

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What callers see of a local channel while others use it can be explained, for each kind,
- * by calls that took place one after the other (tests/lib/history.h): threads, coroutines
- * on two workers, both, and coroutines in an order that is drawn.
+ * by calls that took place one after the other (recorder.h).
  */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "kcoro.h"
 #include "libkcoro-client/sched/sanitize.h"
-#include "tests/lib/history.h"
 #include "tests/lib/kct.h"
+#include "tests/unit/recorder.h"
 
 #define CALLERS	 4u
 #define CALLS	 32u /* of each; two of them if it is a batch */
@@ -113,16 +109,11 @@ static long caller_main(void *arg)
 	return 0;
 }
 
-static long opener_main(void *arg)
-{
-	return kc_chan_close(arg);
-}
+static struct kct_history history;
 
-enum who { THREADS, COROUTINES, BOTH, DRAWN };
-
-static void round_of(struct kct_history *h, size_t kind, enum who who, kc_sched_t *s,
-		     uint64_t *random)
+static void play(unsigned round, enum who who, kc_sched_t *s, uint64_t *random)
 {
+	size_t kind = round % ARRAY(kinds);
 	struct kc_chan_options o = KC_CHAN_OPTIONS_INIT;
 	bool closes = kct_random(random) % 2;
 	struct caller callers[CALLERS];
@@ -140,10 +131,10 @@ static void round_of(struct kct_history *h, size_t kind, enum who who, kc_sched_
 	assert_int_equal(kc_chan_make_ex(&ch, &o), 0);
 	assert_int_equal(kc_chan_make(&gate, KC_RENDEZVOUS, 1, 0), 0);
 	assert_int_equal(kc_cancel_init(&over), 0);
-	kct_history_init(h, o.kind, kinds[kind].capacity, o.overflow);
+	kct_history_init(&history, o.kind, kinds[kind].capacity, o.overflow);
 	for (unsigned i = 0; i < CALLERS; i++) {
 		callers[i] = (struct caller){
-			.h = h,
+			.h = &history,
 			.ch = ch,
 			.gate = gate,
 			.all = callers,
@@ -156,85 +147,45 @@ static void round_of(struct kct_history *h, size_t kind, enum who who, kc_sched_
 			assert_int_equal(kc_cancel_init_child(&callers[i].tokens[k], over), 0);
 	}
 	for (unsigned i = 0; i < CALLERS; i++) {
-		kct_calls_in(who == THREADS || (who == BOTH && i % 2) ? NULL : s);
+		record_caller_in(i, who, s);
 		kct_call_start(&calls[i], caller_main, &callers[i]);
 	}
-	if (who == DRAWN) {
-		assert_int_equal(kc_spawn(NULL, s, opener_main, gate), 0);
-		assert_int_equal(kc_sched_run(s), 0);
-	} else {
-		kc_chan_close(gate);
-	}
+	record_open(gate, who, s);
 	for (unsigned i = 0; i < CALLERS; i++)
 		assert_int_equal(kct_call_join(&calls[i]), 0);
 	for (unsigned i = 0; i < CALLERS; i++)
 		for (unsigned k = 0; k < CALLS; k++)
 			kc_cancel_destroy(callers[i].tokens[k]);
-	kct_calls_in(NULL);
 	kc_cancel_destroy(over);
 	kc_chan_destroy(gate);
 	kc_chan_destroy(ch);
 }
 
-static void recorded(enum who who)
-{
-	static struct kct_history h;
-	uint64_t random = kct_seed();
-	unsigned long calls = 0, overlaps = 0;
-
-	for (int round = 0; round < ROUNDS; round++) {
-		struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-		kc_sched_t *s = NULL;
-
-		o.workers = who == DRAWN ? 1 : 2;
-		o.flags = who == DRAWN ? KC_SCHED_DETERMINISTIC : 0;
-		o.seed = kct_random(&random);
-		if (who != THREADS)
-			assert_int_equal(kc_sched_create(&s, &o), 0);
-		for (size_t k = 0; k < ARRAY(kinds); k++) {
-			round_of(&h, k, who, s, &random);
-			calls += atomic_load(&h.n);
-			overlaps += kct_history_overlaps(&h);
-			switch (kct_history_check(&h)) {
-			case KCT_LINEARIZABLE:
-				continue;
-			case KCT_UNDECIDED:
-				kct_history_print(&h);
-				fail_msg("round %d: no end of the search", round);
-				break;
-			default:
-				kct_history_shrink(&h);
-				kct_history_print(&h);
-				fail_msg("round %d cannot be explained", round);
-			}
-		}
-		if (s && who != DRAWN)
-			assert_int_equal(kc_sched_drain(s, KCT_PATIENCE_MS), 0);
-		if (s)
-			assert_int_equal(kc_sched_destroy(s), 0);
-	}
-	printf("# %lu of %lu calls beside another\n", overlaps, calls);
-	assert_true(overlaps > 0);
-}
+static const struct recorder recorder = {
+	.rounds = ROUNDS * ARRAY(kinds),
+	.h = &history,
+	.n = 1,
+	.play = play,
+};
 
 static void histories_of_threads(void **state)
 {
-	recorded(THREADS);
+	record(&recorder, THREADS);
 }
 
 static void histories_of_coroutines(void **state)
 {
-	recorded(COROUTINES);
+	record(&recorder, COROUTINES);
 }
 
 static void histories_of_both(void **state)
 {
-	recorded(BOTH);
+	record(&recorder, MIXED);
 }
 
 static void histories_in_an_order_that_is_drawn(void **state)
 {
-	recorded(DRAWN);
+	record(&recorder, DRAWN);
 }
 
 int main(void)

@@ -6,14 +6,13 @@
  * doubled or overtaken has no explanation. Threads, coroutines on two workers, both, and
  * coroutines in an order that is drawn; the same seed draws the same one.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "kcoro.h"
 #include "libkcoro-client/sched/sanitize.h"
-#include "tests/lib/history.h"
 #include "tests/lib/kct.h"
 #include "tests/lib/local.h"
+#include "tests/unit/recorder.h"
 
 #define ARRAY(a) (sizeof(a) / sizeof((a)[0]))
 #define CALLERS	 4u
@@ -143,11 +142,6 @@ static long caller_main(void *arg)
 	return 0;
 }
 
-static long opener_main(void *arg)
-{
-	return kc_chan_close(arg);
-}
-
 static void make(struct kct_history *h, kc_chan_t **ret, size_t kind)
 {
 	struct kc_chan_options o = KC_CHAN_OPTIONS_INIT;
@@ -163,9 +157,8 @@ static void make(struct kct_history *h, kc_chan_t **ret, size_t kind)
 	kct_history_init(h, o.kind, kinds[kind].capacity, o.overflow);
 }
 
-enum who { THREADS, COROUTINES, MIXED, DRAWN };
-
-static void play(struct stage *st, unsigned round, enum who who, kc_sched_t *s, uint64_t *random)
+static void play_on(struct stage *st, unsigned round, enum who who, kc_sched_t *s,
+		    uint64_t *random)
 {
 	struct caller callers[CALLERS];
 	struct kct_call calls[CALLERS];
@@ -188,18 +181,12 @@ static void play(struct stage *st, unsigned round, enum who who, kc_sched_t *s, 
 			assert_int_equal(kc_cancel_init_child(&callers[i].tokens[k], over), 0);
 	}
 	for (unsigned i = 0; i < CALLERS; i++) {
-		kct_calls_in(who == THREADS || (who == MIXED && i % 2) ? NULL : s);
+		record_caller_in(i, who, s);
 		kct_call_start(&calls[i], caller_main, &callers[i]);
 	}
-	if (who == DRAWN) {
-		assert_int_equal(kc_spawn(NULL, s, opener_main, st->gate), 0);
-		assert_int_equal(kc_sched_run(s), 0);
-	} else {
-		kc_chan_close(st->gate);
-	}
+	record_open(st->gate, who, s);
 	for (unsigned i = 0; i < CALLERS; i++)
 		assert_int_equal(kct_call_join(&calls[i]), 0);
-	kct_calls_in(NULL);
 	for (unsigned i = 0; i < CALLERS; i++)
 		for (unsigned k = 0; k < CALLS; k++)
 			kc_cancel_destroy(callers[i].tokens[k]);
@@ -209,70 +196,38 @@ static void play(struct stage *st, unsigned round, enum who who, kc_sched_t *s, 
 		kc_chan_destroy(st->ch[i]);
 }
 
-static void explain(struct kct_history *h, unsigned round)
+static struct stage recorded;
+
+static void play(unsigned round, enum who who, kc_sched_t *s, uint64_t *random)
 {
-	switch (kct_history_check(h)) {
-	case KCT_LINEARIZABLE:
-		return;
-	case KCT_UNDECIDED:
-		kct_history_print(h);
-		fail_msg("round %u: no end of the search", round);
-		break;
-	default:
-		kct_history_shrink(h);
-		kct_history_print(h);
-		fail_msg("round %u cannot be explained", round);
-	}
+	play_on(&recorded, round, who, s, random);
 }
 
-static void recorded(enum who who)
-{
-	static struct stage st;
-	uint64_t random = kct_seed();
-	unsigned long calls = 0, overlaps = 0;
-
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		struct kc_sched_options o = KC_SCHED_OPTIONS_INIT;
-		kc_sched_t *s = NULL;
-
-		o.workers = who == DRAWN ? 1 : 2;
-		o.flags = who == DRAWN ? KC_SCHED_DETERMINISTIC : 0;
-		o.seed = kct_random(&random);
-		if (who != THREADS)
-			assert_int_equal(kc_sched_create(&s, &o), 0);
-		play(&st, round, who, s, &random);
-		for (unsigned i = 0; i < CHANNELS; i++) {
-			calls += atomic_load(&st.h[i].n);
-			overlaps += kct_history_overlaps(&st.h[i]);
-			explain(&st.h[i], round);
-		}
-		if (s && who != DRAWN)
-			assert_int_equal(kc_sched_drain(s, KCT_PATIENCE_MS), 0);
-		if (s)
-			assert_int_equal(kc_sched_destroy(s), 0);
-	}
-	printf("# %lu of %lu calls beside another\n", overlaps, calls);
-	assert_true(overlaps > 0);
-}
+static const struct recorder recorder = {
+	.rounds = ROUNDS,
+	.h = recorded.h,
+	.n = CHANNELS,
+	.play = play,
+};
 
 static void histories_of_threads(void **state)
 {
-	recorded(THREADS);
+	record(&recorder, THREADS);
 }
 
 static void histories_of_coroutines(void **state)
 {
-	recorded(COROUTINES);
+	record(&recorder, COROUTINES);
 }
 
 static void histories_of_both(void **state)
 {
-	recorded(MIXED);
+	record(&recorder, MIXED);
 }
 
 static void histories_in_an_order_that_is_drawn(void **state)
 {
-	recorded(DRAWN);
+	record(&recorder, DRAWN);
 }
 
 /* ---- the same seed ----------------------------------------------------------------- */
@@ -301,7 +256,7 @@ static void tell(struct stage *st, unsigned round, uint64_t seed)
 	o.flags = KC_SCHED_DETERMINISTIC;
 	o.seed = kct_random(&seed);
 	assert_int_equal(kc_sched_create(&s, &o), 0);
-	play(st, round, DRAWN, s, &seed);
+	play_on(st, round, DRAWN, s, &seed);
 	assert_int_equal(kc_sched_destroy(s), 0);
 }
 
