@@ -124,6 +124,18 @@ static void request_forget(struct kci_request *request)
 	kci_list_remove(&request->hash);
 }
 
+/* One CANCEL for each must still find room among the requests kcorod keeps. */
+static uint32_t calls_max(const kc_ipc_conn_t *conn)
+{
+	return conn->hello.requests_max > 1 ? conn->hello.requests_max / 2 : 1;
+}
+
+bool kci_call_has_room(const kc_ipc_conn_t *conn, uint32_t n)
+{
+	return conn->n_abandoned == 0 || (conn->n_abandoned < KCI_ABANDONED_MAX &&
+					  conn->n_calls + n <= calls_max(conn) / 2);
+}
+
 static void call_ended(struct kci_call *call)
 {
 	kc_ipc_conn_t *conn = call->conn;
@@ -133,11 +145,12 @@ static void call_ended(struct kci_call *call)
 		kci_wait_ready(&call->wait);
 		return;
 	}
-	if (--conn->n_abandoned == KCI_ABANDONED_MAX - 1) {
+	conn->n_abandoned--;
+	if (conn->n_room > 0) {
 		for (struct kci_list *l = conn->waiting.next; l != &conn->waiting; l = l->next) {
 			struct kci_wait *wait = KC_CONTAINER_OF(l, struct kci_wait, link);
 
-			if (wait->room)
+			if (wait->room && kci_call_has_room(conn, wait->room))
 				kci_wait_ready(wait);
 		}
 	}
@@ -214,12 +227,6 @@ void kci_call_cancel(struct kci_call *call)
 	cancel->head_len = buf.len;
 	call->outstanding++;
 	kci_list_append(&conn->outbox, &cancel->link);
-}
-
-/* One CANCEL for each must still find room among the requests kcorod keeps. */
-static uint32_t calls_max(const kc_ipc_conn_t *conn)
-{
-	return conn->hello.requests_max > 1 ? conn->hello.requests_max / 2 : 1;
 }
 
 static void ignore_offer(struct kci_call *call)

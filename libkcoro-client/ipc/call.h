@@ -109,6 +109,10 @@ void kci_call_cancel(struct kci_call *call);
  * the lock held, once it has ended, and may free it. The elements it was to send need not stay. */
 void kci_call_abandon(struct kci_call *call, void (*on_end)(struct kci_call *call));
 
+/* Lock held, for who may ask later: is there room for n more calls beside those that are abandoned,
+ * and enough left for others? */
+bool kci_call_has_room(const kc_ipc_conn_t *conn, uint32_t n);
+
 /* For the reader. */
 void kci_call_replied(struct kci_request *request, struct kcp_args *args);
 struct kci_request *kci_request_find(kc_ipc_conn_t *conn, uint64_t id);

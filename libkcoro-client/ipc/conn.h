@@ -119,6 +119,7 @@ struct kc_ipc_conn {
 	struct kci_resume resume;
 	uint32_t n_calls;	/* in outbox or in flight; of these */
 	uint32_t n_abandoned;	/* nobody waits for */
+	uint32_t n_room;	/* waits for room beside these */
 	struct kci_list outbox; /* kci_request, to be sent in this order */
 	struct kci_list sent;	/* kci_request, not answered, by rising ids */
 	struct kci_list by_id[KCI_CONN_BUCKETS];
@@ -142,7 +143,7 @@ struct kci_wait {
 	bool parked;	   /* away, and not woken yet */
 	bool ready;	   /* what it waits for is there */
 	bool drain;	   /* it waits for a live connection with nothing left to write */
-	bool room;	   /* and for fewer abandoned calls than KCI_ABANDONED_MAX */
+	uint32_t room;	   /* and for kci_call_has_room() for so many; 0: it does not */
 	uint64_t deadline; /* KC_NEVER, as it is kcorod that watches deadlines, or a short wait */
 };
 

@@ -95,6 +95,7 @@ static int remote_new(struct kci_select *s, bool tries, struct remote **ret)
 			return kci_fail(KC_EDQUOT, "clauses of over %u connections",
 					KCI_POLL_MOST);
 		}
+		a->part->n++;
 	}
 	*ret = rm;
 	return 0;
@@ -115,7 +116,14 @@ static void part_unlock(struct part *p)
  * only add to that. Who only tries wants the answer. */
 static bool part_may_ask(const struct remote *rm, const struct part *p)
 {
-	return rm->s->tries || p->conn->n_abandoned < KCI_ABANDONED_MAX;
+	return rm->s->tries || kci_call_has_room(p->conn, p->n);
+}
+
+static void part_want_room(struct part *p, bool wants)
+{
+	p->conn->n_room += wants;
+	p->conn->n_room -= p->wait.room > 0;
+	p->wait.room = wants ? p->n : 0;
 }
 
 /* Ask for this connection's clauses. On failure those that were asked for are to be ended all the
@@ -186,7 +194,7 @@ static int part_begin(struct remote *rm, struct part *p, size_t *n_fds, uint64_t
 		if (r < 0)
 			return r;
 	}
-	p->wait.room = !p->asked;
+	part_want_room(p, !p->asked);
 	if (part_has_news(rm, p))
 		return PART_NEWS;
 	if (!p->reading && conn->reading) {
@@ -278,6 +286,7 @@ static void leave(struct remote *rm)
 
 		part_lock(p);
 		kci_list_remove(&p->wait.link);
+		part_want_room(p, false);
 		if (p->reading)
 			p->conn->reading = p->reading = false;
 		/* or it was woken to become the reader */

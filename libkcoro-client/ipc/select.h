@@ -14,6 +14,7 @@
 /* A connection with clauses. */
 struct part {
 	kc_ipc_conn_t *conn;
+	uint32_t n;
 	struct kci_wait wait; /* ready: something came for one of them */
 	struct kci_bell bell;
 	bool asked;   /* for its clauses */

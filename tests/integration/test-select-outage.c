@@ -165,6 +165,81 @@ static void while_kcorod_is_stopped(void **state)
 	kc_ipc_disconnect(conn);
 }
 
+/* ---- few requests ---------------------------------------------------------------------- */
+
+#define FEW_REQUESTS "{ \"limits\": { \"requests\": 16 } }"
+#define HANDS	     (KCI_TSAN || KCI_ASAN ? 300u : 2000u)
+#define PLAIN	     3u /* clauses of kcorod's channels */
+
+struct few {
+	kc_ipc_conn_t *conn;
+	kc_chan_t *remote[PLAIN], *local;
+	_Atomic bool over;
+};
+
+static long win_here(void *arg)
+{
+	struct few *f = arg;
+	struct kc_clause clauses[PLAIN + 1];
+	uint32_t in;
+
+	for (unsigned i = 0; i < PLAIN; i++)
+		clauses[i] = kc_clause_recv(f->remote[i], &in);
+	clauses[PLAIN] = kc_clause_recv(f->local, &in);
+	for (uint32_t i = 0; i < HANDS; i++)
+		if (kc_select(clauses, PLAIN + 1, 0, KCT_PATIENCE_MS, NULL) != (int)PLAIN ||
+		    in != i)
+			return __LINE__;
+	return 0;
+}
+
+static long hand_over(void *arg)
+{
+	struct few *f = arg;
+
+	for (uint32_t i = 0; i < HANDS; i++)
+		if (kc_chan_send(f->local, &i, KCT_PATIENCE_MS) != 0)
+			return __LINE__;
+	atomic_store(&f->over, true);
+	return 0;
+}
+
+static long ask_on(void *arg)
+{
+	struct few *f = arg;
+	int r = 0;
+
+	while (!atomic_load(&f->over) && r == 0)
+		r = kc_ipc_ping(f->conn);
+	return r;
+}
+
+/* What selects have abandoned takes no room that others need. */
+static void others_find_room(void **state)
+{
+	static const char *const names[PLAIN] = { "few/a", "few/b", "few/c" };
+	struct few f = { .local = kct_chan_make(KC_RENDEZVOUS, 0) };
+	struct kct_call selects, hands, asks;
+	struct kct_daemon d;
+
+	(void)state;
+	assert_int_equal(kct_daemon_start(&d, FEW_REQUESTS, NULL), 0);
+	f.conn = kct_client(d.path);
+	for (unsigned i = 0; i < PLAIN; i++)
+		f.remote[i] = remote_make(f.conn, names[i], KC_RENDEZVOUS, 0);
+	kct_call_start(&selects, win_here, &f);
+	kct_call_start(&asks, ask_on, &f);
+	kct_call_start(&hands, hand_over, &f);
+	assert_int_equal(kct_call_join(&hands), 0);
+	assert_int_equal(kct_call_join(&asks), 0);
+	assert_int_equal(kct_call_join(&selects), 0);
+	for (unsigned i = 0; i < PLAIN; i++)
+		kc_chan_destroy(f.remote[i]);
+	kc_chan_destroy(f.local);
+	kc_ipc_disconnect(f.conn);
+	assert_int_equal(kct_daemon_stop(&d), 0);
+}
+
 /* ---- cuts ------------------------------------------------------------------------------ */
 
 #define EACH	(KCI_TSAN || KCI_ASAN ? 200u : 800u)
@@ -295,6 +370,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		KCT_BOTH(while_kcorod_is_dead),
 		KCT_BOTH(while_kcorod_is_stopped),
+		KCT_BOTH(others_find_room),
 		KCT_BOTH(cuts_of_rendezvous),
 		KCT_BOTH(cuts_of_buffered),
 	};
