@@ -5,6 +5,8 @@
  */
 #include "libkcoro-client/ipc/select.h"
 
+#include <stdio.h>
+
 #include "kcoro/error.h"
 #include "libkcoro-client/core/detail.h"
 #include "libkcoro-client/ipc/cursor.h"
@@ -237,6 +239,8 @@ int kci_asked_start(struct asked *a, bool try_once, uint64_t group)
 		/* that is what becomes of this clause, as of one that was under way */
 		a->replied = true;
 		a->call.result = a->sc->conn->dead_code;
+		(void)snprintf(a->call.detail, sizeof(a->call.detail), "%.*s",
+			       (int)KCP_DETAIL_MAX, a->sc->conn->dead_detail);
 		return 0;
 	}
 	r = kci_call_start(&a->call);
@@ -260,6 +264,8 @@ long kci_asked_outcome(struct asked *a)
 		return 0;
 	if (r == KC_EAGAIN)
 		return 0;
+	if (a->call.detail[0])
+		kci_detail("%s", a->call.detail);
 	return kci_schan_code(a->sc, &a->call, r, -1);
 }
 

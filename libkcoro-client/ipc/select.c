@@ -489,9 +489,17 @@ static struct kc_clause *socket_wait(struct kci_select *s, uint64_t deadline, in
 
 static struct kc_clause *socket_ask(struct kci_select *s)
 {
+	struct kc_clause *won;
 	int code;
 
-	return ask_for_all(s, /* tries= */ true, kci_clock_now() + ASK_WAIT_NS, &code);
+	won = ask_for_all(s, /* tries= */ true, kci_clock_now() + ASK_WAIT_NS, &code);
+	if (won || code != KC_ENOTSUP)
+		return won;
+	/* in a deterministic scheduler the thread waits, for one after the other */
+	for (struct kc_clause *c = s->clauses; c < s->clauses + s->n; c++)
+		if (kci_clause_is_remote(c) && kci_asked_try(s, c, /* ask= */ true))
+			return c;
+	return NULL;
 }
 
 const struct kci_remote_ops kci_schan_select = {

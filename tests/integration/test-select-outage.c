@@ -110,7 +110,12 @@ static long select_remote(void *arg)
 	struct kc_clause clause = kc_clause_recv(arg, &in);
 	int r = kc_select(&clause, 1, 0, KCT_PATIENCE_MS, NULL);
 
-	return r < 0 ? r : clause.result < 0 ? clause.result : (long)in;
+	if (r != 0)
+		return r;
+	/* why is said as for a call */
+	if (clause.result < 0)
+		return kc_error_detail()[0] ? clause.result : __LINE__;
+	return (long)in;
 }
 
 static void while_kcorod_is_dead(void **state)
