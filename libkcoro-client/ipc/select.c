@@ -26,19 +26,6 @@
 /* Others are ready, and wait for kcorod's answer no longer than this. */
 #define ASK_WAIT_NS (5 * KC_NS_PER_MS)
 
-struct remote {
-	struct kci_select *s;
-	struct kci_waiter *waiter;
-	struct part *parts;
-	size_t n_parts, most_parts;
-	struct kci_fd_wait *fds; /* as many as parts */
-	_Atomic size_t users;	 /* the select, and calls that it has abandoned */
-	bool tries;		 /* each clause is asked for once: no seats, and no wait for more */
-	struct kci_call claim;
-	size_t n;
-	struct asked asked[];
-};
-
 /* ---- all of them -------------------------------------------------------------------- */
 
 static struct part *part_of(struct remote *rm, kc_ipc_conn_t *conn)
@@ -101,51 +88,6 @@ static int remote_new(struct kci_select *s, bool tries, struct remote **ret)
 	return 0;
 }
 
-/* The locks of connections are held one at a time, within kci_thread_nocancel(). */
-static void part_lock(struct part *p)
-{
-	KC_MUTEX_LOCK(&p->conn->lock);
-}
-
-static void part_unlock(struct part *p)
-{
-	KC_MUTEX_UNLOCK(&p->conn->lock);
-}
-
-/* A select that waits asks no more where nobody has answered so much that was abandoned: it would
- * only add to that. Who only tries wants the answer. */
-static bool part_may_ask(const struct remote *rm, const struct part *p)
-{
-	return rm->s->tries || kci_call_has_room(p->conn, p->n);
-}
-
-static void part_want_room(struct part *p, bool wants)
-{
-	p->conn->n_room += wants;
-	p->conn->n_room -= p->wait.room > 0;
-	p->wait.room = wants ? p->n : 0;
-}
-
-/* Ask for this connection's clauses. On failure those that were asked for are to be ended all the
- * same. */
-static int part_ask(struct remote *rm, struct part *p)
-{
-	uint64_t now = kci_clock_now(), group = ++p->conn->last_group;
-	int r = 0;
-
-	p->asked = true;
-	for (size_t k = 0; k < rm->n && r == 0; k++) {
-		struct asked *a = &rm->asked[k];
-
-		if (a->part != p)
-			continue;
-		r = kci_asked_start(a, rm->tries, group);
-		atomic_store_explicit(&a->sc->asked_ns, now, memory_order_relaxed);
-	}
-	kci_conn_pump(p->conn);
-	return r;
-}
-
 static int begin(struct remote *rm)
 {
 	int r = 0;
@@ -159,66 +101,11 @@ static int begin(struct remote *rm)
 		kci_list_append(&p->conn->waiting, &p->wait.link);
 		if (p->conn->n_abandoned > 0)
 			kci_conn_look(p->conn);
-		if (r == 0 && part_may_ask(rm, p))
-			r = part_ask(rm, p);
+		if (r == 0 && kci_part_may_ask(rm, p))
+			r = kci_part_ask(rm, p);
 		part_unlock(p);
 	}
 	return r;
-}
-
-/* Did anything come for this connection's clauses? With its lock held. */
-static bool part_has_news(struct remote *rm, struct part *p)
-{
-	p->wait.ready = false;
-	for (size_t k = 0; k < rm->n; k++)
-		if (rm->asked[k].part == p && kci_asked_has_news(&rm->asked[k]))
-			return true;
-	return false;
-}
-
-enum part_state {
-	PART_WAITS,
-	PART_NEWS,
-	PART_AGAIN, /* it is to be looked at once more before one waits */
-};
-
-/* About to wait: as the reader if nobody else is, else as one who may become it. Or a code. */
-static int part_begin(struct remote *rm, struct part *p, size_t *n_fds, uint64_t *until)
-{
-	kc_ipc_conn_t *conn = p->conn;
-	int r;
-
-	p->polled = false;
-	if (!p->asked && part_may_ask(rm, p)) {
-		r = part_ask(rm, p);
-		if (r < 0)
-			return r;
-	}
-	part_want_room(p, !p->asked);
-	if (part_has_news(rm, p))
-		return PART_NEWS;
-	if (!p->reading && conn->reading) {
-		p->wait.parked = true;
-		return PART_WAITS;
-	}
-	conn->reading = p->reading = true;
-	if (!kci_conn_turn_begin(conn, &p->wait, &p->bell, rm->waiter))
-		return part_has_news(rm, p) ? PART_NEWS : PART_AGAIN;
-	p->polled = true;
-	p->nth = *n_fds;
-	rm->fds[(*n_fds)++] = (struct kci_fd_wait){ .fd = conn->poll_fd,
-						     .events = conn->poll_events };
-	if (conn->poll_until < *until)
-		*until = conn->poll_until;
-	return PART_WAITS;
-}
-
-static bool part_end(struct remote *rm, struct part *p)
-{
-	p->wait.parked = false;
-	if (p->polled)
-		kci_conn_turn_end(p->conn, rm->fds[p->nth].came);
-	return part_has_news(rm, p);
 }
 
 /* Is there a clause that may yet be offered? */
@@ -250,7 +137,7 @@ static int await_news(struct remote *rm, uint64_t deadline)
 			int state;
 
 			part_lock(p);
-			state = part_begin(rm, p, &n_fds, &until);
+			state = kci_part_begin(rm, p, &n_fds, &until);
 			part_unlock(p);
 			news = state == PART_NEWS;
 			again |= state == PART_AGAIN;
@@ -263,7 +150,7 @@ static int await_news(struct remote *rm, uint64_t deadline)
 				rm->fds[i].came = 0;
 		for (size_t i = 0; i < begun; i++) {
 			part_lock(&rm->parts[i]);
-			news |= part_end(rm, &rm->parts[i]);
+			news |= kci_part_end(rm, &rm->parts[i]);
 			part_unlock(&rm->parts[i]);
 		}
 		if (news || kci_waiter_is_unparked(rm->waiter) || (rm->tries && !is_open(rm)))
@@ -286,7 +173,7 @@ static void leave(struct remote *rm)
 
 		part_lock(p);
 		kci_list_remove(&p->wait.link);
-		part_want_room(p, false);
+		kci_part_want_room(p, false);
 		if (p->reading)
 			p->conn->reading = p->reading = false;
 		/* or it was woken to become the reader */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One clause of a select on a daemon's channel. select-ask.c deals with each by itself,
- * select.c with all of a select, and with their connections.
+ * Clauses of a select on a daemon's channels. select-ask.c deals with each by itself,
+ * select-part.c with those of one connection, select.c with all of a select.
  */
 #ifndef KCI_IPC_SELECT_H
 #define KCI_IPC_SELECT_H
@@ -11,10 +11,12 @@
 #include "libkcoro-client/ipc/bell.h"
 #include "libkcoro-client/ipc/recv.h"
 
+struct remote;
+
 /* A connection with clauses. */
 struct part {
 	kc_ipc_conn_t *conn;
-	uint32_t n;
+	uint32_t n; /* clauses */
 	struct kci_wait wait; /* ready: something came for one of them */
 	struct kci_bell bell;
 	bool asked;   /* for its clauses */
@@ -22,8 +24,6 @@ struct part {
 	bool polled;  /* and waits for its descriptor, the n-th of all */
 	size_t nth;
 };
-
-struct remote;
 
 /* A clause that asks for an offer. */
 struct asked {
@@ -38,6 +38,58 @@ struct asked {
 	struct kc_msg msg;
 	struct kci_receive rc;
 };
+
+/* What a select has beyond this process. */
+struct remote {
+	struct kci_select *s;
+	struct kci_waiter *waiter;
+	struct part *parts;
+	size_t n_parts, most_parts;
+	struct kci_fd_wait *fds; /* as many as parts */
+	_Atomic size_t users;	 /* the select, and calls that it has abandoned */
+	bool tries;		 /* each clause is asked for once: no seats, and no wait for more */
+	struct kci_call claim;
+	size_t n;
+	struct asked asked[];
+};
+
+/* The locks of connections are held one at a time, within kci_thread_nocancel(). */
+static inline void part_lock(struct part *p)
+{
+	KC_MUTEX_LOCK(&p->conn->lock);
+}
+
+static inline void part_unlock(struct part *p)
+{
+	KC_MUTEX_UNLOCK(&p->conn->lock);
+}
+
+/* ---- select-part.c; the connection's lock held -------------------------------- */
+
+/* A select that waits asks no more where nobody has answered so much that was abandoned: it would
+ * only add to that. Who only tries wants the answer. */
+bool kci_part_may_ask(const struct remote *rm, const struct part *p);
+
+/* Ask for its clauses. On failure those that were asked for are to be ended all the same. */
+int kci_part_ask(struct remote *rm, struct part *p);
+
+/* It waits, or not, until it may ask. */
+void kci_part_want_room(struct part *p, bool wants);
+
+enum part_state {
+	PART_WAITS,
+	PART_NEWS,
+	PART_AGAIN, /* it is to be looked at once more before one waits */
+};
+
+/* About to wait: as the reader if nobody else is, who has its descriptor added to rm->fds and *until
+ * made no later than it can wait; else as one who may become it. An enum part_state, or a code. */
+int kci_part_begin(struct remote *rm, struct part *p, size_t *n_fds, uint64_t *until);
+
+/* The other end of it: are there news? */
+bool kci_part_end(struct remote *rm, struct part *p);
+
+/* ---- select-ask.c -------------------------------------------------------------- */
 
 /* By itself, at once: see struct kci_remote_ops. */
 bool kci_asked_try(struct kci_select *s, struct kc_clause *clause, bool ask);
