@@ -175,19 +175,18 @@ bool kcd_channel_drained(const struct kcd_channel *ch, bool try_once)
 
 void kcd_channel_close(struct kcd_channel *ch)
 {
-	struct kcd_wait *wait, *safe;
+	struct kcd_wait *wait;
 
 	if (ch->closed)
 		return;
 	ch->closed = true;
 	/* What is under way on a rendezvous is withdrawn before anyone is told, so that no
 	 * sender hears "closed" about an element a receiver then keeps. */
-	KCD_LIST_EACH (wait, safe, &ch->engaged, struct kcd_wait, link) {
+	while (!kcd_list_empty(&ch->engaged)) {
+		wait = KCD_LIST_FIRST(&ch->engaged, struct kcd_wait, link);
 		if (!wait->send)
-			continue;
+			break;
 		kcd_offer_withdraw(wait, /* again= */ true);
-		/* A withdrawn partner may have been the next one: begin again. */
-		safe = KCD_LIST_FIRST(&ch->engaged, struct kcd_wait, link);
 	}
 	while (!kcd_list_empty(&ch->senders)) {
 		wait = KCD_LIST_FIRST(&ch->senders, struct kcd_wait, link);

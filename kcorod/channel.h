@@ -112,7 +112,7 @@ struct kcd_channel {
 
 	struct kcd_list senders;    /* kcd_wait, by ticket */
 	struct kcd_list receivers;  /* kcd_wait, by ticket */
-	struct kcd_list engaged;    /* kcd_wait: handed, offered, claimed or paired */
+	struct kcd_list engaged;    /* kcd_wait: handed, offered, claimed or paired; sends first */
 	uint32_t n_senders_waiting, n_receivers_waiting;
 	uint64_t next_ticket;
 

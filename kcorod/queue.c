@@ -30,27 +30,32 @@ void kcd_wait_enqueue(struct kcd_wait *wait)
 {
 	struct kcd_channel *ch = wait->attach->channel;
 	struct kcd_list *queue = wait->send ? &ch->senders : &ch->receivers, *at = queue;
+	bool back = wait->ticket != 0;
 
 	if (wait->state == KCD_IDLE)
 		(*wait_counter(wait))++;
 	else if (wait->try_once)
 		ch->try_requeued = true;
 	wait->state = KCD_WAITING;
-	if (!wait->ticket)
+	if (!back)
 		wait->ticket = ++ch->next_ticket;
 	kcd_list_remove(&wait->link);
 	if (wait->suspended)
 		return;
-	while (at->prev != queue &&
-	       KCD_CONTAINER(at->prev, struct kcd_wait, link)->ticket > wait->ticket)
-		at = at->prev;
+	/* one that comes back is older than most */
+	if (back)
+		for (at = queue->next; at != queue; at = at->next)
+			if (KCD_CONTAINER(at, struct kcd_wait, link)->ticket > wait->ticket)
+				break;
 	kcd_list_insert(at, &wait->link);
 }
 
 void kcd_wait_engage(struct kcd_wait *wait, enum kcd_wait_state state)
 {
+	struct kcd_list *engaged = &wait->attach->channel->engaged;
+
 	kcd_list_remove(&wait->link);
-	kcd_list_append(&wait->attach->channel->engaged, &wait->link);
+	kcd_list_insert(wait->send ? engaged->next : engaged, &wait->link);
 	wait->state = state;
 }
 
