@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 #include "libkcoro-client/port/kcoro_port.h"
 #include "tests/fault/crowd.h"
 #include "tests/fault/stream.h"
+#include "tests/fault/tap.h"
 #include "tests/lib/daemon.h"
 #include "tests/lib/kct.h"
 
@@ -57,29 +57,6 @@ static struct crowd crowds[CROWDS];
 static struct crowd_count *count;
 static kc_ipc_conn_t *admin;
 static struct stream stream;
-
-/* ---- TAP -------------------------------------------------------------------- */
-
-static int cases, failed;
-
-__attribute__((format(printf, 2, 3))) static void claim(bool holds, const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("%sok %d - ", holds ? "" : "not ", ++cases);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf("\n");
-	fflush(stdout);
-	failed += !holds;
-}
-
-__attribute__((noreturn)) static void bail(const char *what, int code)
-{
-	printf("Bail out! %s: %s\n", what, code ? kc_strerror(code) : "");
-	exit(1);
-}
 
 /* ---- the state of the daemon ------------------------------------------------ */
 
@@ -271,7 +248,7 @@ static void judge(const struct look *before, const struct look *after)
 	      (unsigned long long)before->stats.channels,
 	      (unsigned long long)after->stats.channels);
 	if (sanitized())
-		printf("ok %d - memory # SKIP a sanitizer keeps what is freed\n", ++cases);
+		claim(true, "memory # SKIP a sanitizer keeps what is freed");
 	else
 		claim(after->rss_kib <= before->rss_kib + more,
 		      "memory within %lu KiB of before: %lu KiB and %lu KiB", more,
@@ -365,6 +342,5 @@ int main(int argc, char **argv)
 	kc_ipc_disconnect(admin);
 	claim(kct_daemon_stop(&kcorod) == 0, "kcorod lives, and ends when it is told to");
 	munmap(count, sizeof(*count));
-	printf("1..%d\n", cases);
-	return failed != 0;
+	return claims_end();
 }

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 
 #include "libkcoro-client/port/kcoro_port.h"
 #include "tests/fault/select-kill.h"
+#include "tests/fault/tap.h"
 #include "tests/lib/daemon.h"
 #include "tests/lib/kct.h"
 
@@ -46,29 +46,6 @@ static struct {
 	pid_t pid;
 	uint32_t life; /* of the next one */
 } peers[PEERS];
-
-/* ---- TAP ---------------------------------------------------------------------- */
-
-static int cases, failed;
-
-__attribute__((format(printf, 2, 3))) static void claim(bool holds, const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("%sok %d - ", holds ? "" : "not ", ++cases);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf("\n");
-	fflush(stdout);
-	failed += !holds;
-}
-
-__attribute__((noreturn)) static void bail(const char *what, int code)
-{
-	printf("Bail out! %s: %s\n", what, code ? kc_strerror(code) : "");
-	exit(1);
-}
 
 /* ---- peers -------------------------------------------------------------------- */
 
@@ -474,6 +451,5 @@ int main(int argc, char **argv)
 		bail(strerror(-r), 0);
 	run();
 	claim(kct_daemon_stop(&kcorod) == 0, "kcorod lives, and ends when it is told to");
-	printf("1..%d\n", cases);
-	return failed != 0;
+	return claims_end();
 }
