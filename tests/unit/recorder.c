@@ -54,23 +54,75 @@ void record(const struct recorder *r, enum who who)
 	assert_true(overlaps > 0);
 }
 
-void record_caller_in(unsigned i, enum who who, kc_sched_t *s)
-{
-	kct_calls_in(who == THREADS || (who == MIXED && i % 2) ? NULL : s);
-}
-
 static long opener_main(void *arg)
 {
 	return kc_chan_close(arg);
 }
 
-void record_open(kc_chan_t *gate, enum who who, kc_sched_t *s)
+static long caller_main(void *arg)
 {
-	kct_calls_in(NULL);
-	if (who != DRAWN) {
-		kc_chan_close(gate);
-		return;
+	struct caller *c = arg;
+	char none;
+
+	/* they all begin when it is closed */
+	if (kc_chan_recv(c->gate, &none, -1) != KC_EPIPE)
+		return __LINE__;
+	for (uint32_t i = 0; i < c->calls; i++) {
+		atomic_store(&c->at, i);
+		c->call(c, (c->who + 1) << 16 | i);
+		if (kct_random(&c->random) % 4 == 0)
+			kc_yield();
 	}
-	assert_int_equal(kc_spawn(NULL, s, opener_main, gate), 0);
-	assert_int_equal(kc_sched_run(s), 0);
+	kc_cancel_trigger(c->over);
+	return 0;
+}
+
+void record_calls(void *stage, void (*call)(struct caller *c, uint32_t value), unsigned calls,
+		  enum who who, kc_sched_t *s, uint64_t *random)
+{
+	struct kct_call runs[CALLERS];
+	struct caller callers[CALLERS];
+	kc_cancel_t *over;
+	kc_chan_t *gate;
+
+	assert_true(calls <= CALLS_MAX);
+	assert_int_equal(kc_chan_make(&gate, KC_RENDEZVOUS, 1, 0), 0);
+	assert_int_equal(kc_cancel_init(&over), 0);
+	for (unsigned i = 0; i < CALLERS; i++) {
+		callers[i] = (struct caller){
+			.stage = stage,
+			.all = callers,
+			.gate = gate,
+			.over = over,
+			.call = call,
+			.calls = calls,
+			.who = i,
+			.random = kct_random(random),
+		};
+		for (unsigned k = 0; k < calls; k++)
+			assert_int_equal(kc_cancel_init_child(&callers[i].tokens[k], over), 0);
+	}
+	for (unsigned i = 0; i < CALLERS; i++) {
+		kct_calls_in(who == THREADS || (who == MIXED && i % 2) ? NULL : s);
+		kct_call_start(&runs[i], caller_main, &callers[i]);
+	}
+	kct_calls_in(NULL);
+	if (who == DRAWN) {
+		assert_int_equal(kc_spawn(NULL, s, opener_main, gate), 0);
+		assert_int_equal(kc_sched_run(s), 0);
+	} else {
+		kc_chan_close(gate);
+	}
+	for (unsigned i = 0; i < CALLERS; i++)
+		assert_int_equal(kct_call_join(&runs[i]), 0);
+	for (unsigned i = 0; i < CALLERS; i++)
+		for (unsigned k = 0; k < calls; k++)
+			kc_cancel_destroy(callers[i].tokens[k]);
+	kc_cancel_destroy(over);
+	kc_chan_destroy(gate);
+}
+
+kc_cancel_t *record_token(const struct caller *c)
+{
+	return c->tokens[atomic_load(&c->at)];
 }

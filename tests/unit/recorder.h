@@ -22,9 +22,30 @@ struct recorder {
  * cannot explain. */
 void record(const struct recorder *r, enum who who);
 
-/* For play: where the ith caller runs; and open the gate, a channel on whose closing all of them
- * wait: with DRAWN it is then that they run, until all have ended. */
-void record_caller_in(unsigned i, enum who who, kc_sched_t *s);
-void record_open(kc_chan_t *gate, enum who who, kc_sched_t *s);
+/* ---- for play ---------------------------------------------------------------- */
+
+#define CALLERS	  4u
+#define CALLS_MAX 32u
+
+/* One of those who call at the same time. */
+struct caller {
+	void *stage; /* the test's */
+	struct caller *all;
+	kc_chan_t *gate;
+	kc_cancel_t *over; /* set by the first who is done: nobody waits for who is gone */
+	kc_cancel_t *tokens[CALLS_MAX]; /* below it, one for each call */
+	_Atomic unsigned at;		/* the call it is in */
+	void (*call)(struct caller *c, uint32_t value);
+	unsigned calls;
+	unsigned who;
+	uint64_t random;
+};
+
+/* Let all of them make so many calls, each with another value, as `who` says, until they have. */
+void record_calls(void *stage, void (*call)(struct caller *c, uint32_t value), unsigned calls,
+		  enum who who, kc_sched_t *s, uint64_t *random);
+
+/* The token of the call that it is in. */
+kc_cancel_t *record_token(const struct caller *c);
 
 #endif

@@ -15,7 +15,6 @@
 #include "tests/unit/recorder.h"
 
 #define ARRAY(a) (sizeof(a) / sizeof((a)[0]))
-#define CALLERS	 4u
 #define CALLS	 24u
 #define CHANNELS 3u
 #define CLAUSES	 (CHANNELS + 1)
@@ -35,18 +34,8 @@ static const struct {
 /* Channels that are used together, and what was done to each. */
 struct stage {
 	struct kct_history h[CHANNELS];
-	kc_chan_t *ch[CHANNELS], *gate;
+	kc_chan_t *ch[CHANNELS];
 	bool closes;
-};
-
-struct caller {
-	struct stage *stage;
-	struct caller *all;
-	kc_cancel_t *over; /* set by the first who is done: nobody waits for who is gone */
-	kc_cancel_t *tokens[CALLS];
-	_Atomic unsigned at; /* the call it is in */
-	unsigned who;
-	uint64_t random;
 };
 
 /* A clause at each of some of the channels, and one more at any of them. */
@@ -78,7 +67,7 @@ static void choose(struct caller *c, uint32_t value)
 			deeds[i] = kct_history_begin(h[i], c->who, sends ? KCT_SEND : KCT_RECV,
 						     timeout == 0, room[i]);
 	}
-	won = kc_select(clauses, CLAUSES, flags, timeout, c->tokens[atomic_load(&c->at)]);
+	won = kc_select(clauses, CLAUSES, flags, timeout, record_token(c));
 	for (int i = 0; i < (int)CLAUSES; i++) {
 		/* where another won, nobody knows, and it does not matter, what this one met */
 		long result = won == i ? clauses[i].result : won >= 0 ? KC_ECANCELED : won;
@@ -92,15 +81,15 @@ static void call(struct caller *c, uint32_t value)
 {
 	uint64_t dice = kct_random(&c->random) % 64;
 	unsigned i = (unsigned)(kct_random(&c->random) % CHANNELS);
-	unsigned at = atomic_load(&c->at);
-	struct kct_history *h = &c->stage->h[i];
-	kc_chan_t *ch = c->stage->ch[i];
-	struct caller *other;
+	kc_cancel_t *token = record_token(c);
+	struct stage *st = c->stage;
+	struct kct_history *h = &st->h[i];
+	kc_chan_t *ch = st->ch[i];
 	struct kct_deed *d;
 	uint32_t got = 0;
 	long r;
 
-	if (dice == 0 && c->stage->closes) {
+	if (dice == 0 && st->closes) {
 		d = kct_history_begin(h, c->who, KCT_CLOSE, false, 0);
 		kct_history_end(h, d, kc_chan_close(ch), 0);
 	} else if (dice == 1) {
@@ -110,36 +99,17 @@ static void call(struct caller *c, uint32_t value)
 		d = kct_history_begin(h, c->who, KCT_LEN, false, 0);
 		kct_history_end(h, d, kc_chan_len(ch), 0);
 	} else if (dice < 10) {
-		other = &c->all[kct_random(&c->random) % CALLERS];
-		kc_cancel_trigger(other->tokens[atomic_load(&other->at)]);
+		kc_cancel_trigger(record_token(&c->all[kct_random(&c->random) % CALLERS]));
 	} else if (dice < 18) {
 		d = kct_history_begin(h, c->who, KCT_SEND, false, value);
-		kct_history_end(h, d, kc_chan_send_c(ch, &value, 1, c->tokens[at]), 0);
+		kct_history_end(h, d, kc_chan_send_c(ch, &value, 1, token), 0);
 	} else if (dice < 26) {
 		d = kct_history_begin(h, c->who, KCT_RECV, false, 0);
-		r = kc_chan_recv_c(ch, &got, 1, c->tokens[at]);
+		r = kc_chan_recv_c(ch, &got, 1, token);
 		kct_history_end(h, d, r, got);
 	} else {
 		choose(c, value);
 	}
-}
-
-static long caller_main(void *arg)
-{
-	struct caller *c = arg;
-	char none;
-
-	/* they all begin when it is closed */
-	if (kc_chan_recv(c->stage->gate, &none, -1) != KC_EPIPE)
-		return __LINE__;
-	for (uint32_t i = 0; i < CALLS; i++) {
-		atomic_store(&c->at, i);
-		call(c, (c->who + 1) << 16 | i);
-		if (kct_random(&c->random) % 4 == 0)
-			kc_yield();
-	}
-	kc_cancel_trigger(c->over);
-	return 0;
 }
 
 static void make(struct kct_history *h, kc_chan_t **ret, size_t kind)
@@ -160,38 +130,10 @@ static void make(struct kct_history *h, kc_chan_t **ret, size_t kind)
 static void play_on(struct stage *st, unsigned round, enum who who, kc_sched_t *s,
 		    uint64_t *random)
 {
-	struct caller callers[CALLERS];
-	struct kct_call calls[CALLERS];
-	kc_cancel_t *over;
-
 	st->closes = kct_random(random) % 2;
-	assert_int_equal(kc_chan_make(&st->gate, KC_RENDEZVOUS, 1, 0), 0);
-	assert_int_equal(kc_cancel_init(&over), 0);
 	for (unsigned i = 0; i < CHANNELS; i++)
 		make(&st->h[i], &st->ch[i], (round * CHANNELS + i) % ARRAY(kinds));
-	for (unsigned i = 0; i < CALLERS; i++) {
-		callers[i] = (struct caller){
-			.stage = st,
-			.all = callers,
-			.over = over,
-			.who = i,
-			.random = kct_random(random),
-		};
-		for (unsigned k = 0; k < CALLS; k++)
-			assert_int_equal(kc_cancel_init_child(&callers[i].tokens[k], over), 0);
-	}
-	for (unsigned i = 0; i < CALLERS; i++) {
-		record_caller_in(i, who, s);
-		kct_call_start(&calls[i], caller_main, &callers[i]);
-	}
-	record_open(st->gate, who, s);
-	for (unsigned i = 0; i < CALLERS; i++)
-		assert_int_equal(kct_call_join(&calls[i]), 0);
-	for (unsigned i = 0; i < CALLERS; i++)
-		for (unsigned k = 0; k < CALLS; k++)
-			kc_cancel_destroy(callers[i].tokens[k]);
-	kc_cancel_destroy(over);
-	kc_chan_destroy(st->gate);
+	record_calls(st, call, CALLS, who, s, random);
 	for (unsigned i = 0; i < CHANNELS; i++)
 		kc_chan_destroy(st->ch[i]);
 }
