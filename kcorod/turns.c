@@ -8,7 +8,6 @@
 #define DEBT_MAX ((int64_t)1 << 32)
 #define ROUNDS_MAX (DEBT_MAX / KCD_QUANTUM + 2) /* in which any debt is paid, and a quantum is left */
 #define SLICE (KCD_QUANTUM - KCD_COST_CALL) /* of a round, beside the asking */
-#define PASSES 8			    /* seats that one may get ahead of */
 
 void kcd_turns_init(struct kcd_turns *turns, void (*serve)(struct kcd_seat *seat))
 {
@@ -31,21 +30,7 @@ void kcd_share_done(struct kcd_share *share)
 void kcd_seat_init(struct kcd_seat *seat, struct kcd_share *share)
 {
 	seat->share = share;
-	seat->served = 0;
 	kcd_list_init(&seat->link);
-}
-
-/* Behind those who were served before it. */
-static void take_place(struct kcd_share *share, struct kcd_seat *seat)
-{
-	struct kcd_list *at = &share->seats;
-
-	for (unsigned n = 0; n < PASSES && at->prev != &share->seats; n++) {
-		if (KCD_CONTAINER(at->prev, struct kcd_seat, link)->served <= seat->served)
-			break;
-		at = at->prev;
-	}
-	kcd_list_insert(at, &seat->link);
 }
 
 void kcd_turns_join(struct kcd_turns *turns, struct kcd_seat *seat)
@@ -53,7 +38,7 @@ void kcd_turns_join(struct kcd_turns *turns, struct kcd_seat *seat)
 	struct kcd_share *share = seat->share;
 
 	if (kcd_list_empty(&seat->link))
-		take_place(share, seat);
+		kcd_list_append(&share->seats, &seat->link);
 	if (!kcd_list_empty(&share->link))
 		return;
 	/* Who had nothing to do in the last round goes first in the next one. */
@@ -108,7 +93,6 @@ static void serve_share(struct kcd_turns *turns, struct kcd_share *share)
 		/* A price for asking, so that the round ends whatever the seat does. */
 		kcd_share_spend(share, 1);
 		kcd_list_remove(&seat->link);
-		seat->served = ++turns->served;
 		turns->serve(seat);
 	}
 	turns->now = NULL;

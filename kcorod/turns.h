@@ -47,12 +47,10 @@ struct kcd_share {
 struct kcd_seat {
 	struct kcd_list link; /* share->seats */
 	struct kcd_share *share;
-	uint64_t served; /* when: turns->served then */
 };
 
 struct kcd_turns {
 	struct kcd_list shares; /* those with seats that have something to do, in turn */
-	uint64_t served;        /* seats so far */
 	struct kcd_share *now;  /* for whom work is being done; NULL: for nobody in particular */
 	int64_t floor;          /* what its service in this round may leave of `now->left` */
 	uint64_t round;

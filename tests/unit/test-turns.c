@@ -158,38 +158,6 @@ static void test_seats_in_turn(void **state)
 
 /* What was used too much is remembered while others wait, whether one comes back at once or
  * only has one frame at a time. */
-/* The kernel tells of those who were there last first: so they would be served first for ever. */
-static void test_longest_ago_first(void **state)
-{
-	struct conn c[4];
-	struct kcd_share a;
-
-	(void)state;
-	kcd_turns_init(&turns, serve);
-	kcd_share_init(&a);
-	for (size_t i = 0; i < KC_ARRAY_SIZE(c); i++)
-		sit(&c[i], &a, 16, 1);
-	while (kcd_turns_round(&turns) > 0)
-		;
-	/* told of from the last to the first */
-	for (unsigned n = 0; n < 8; n++) {
-		size_t latest = 0;
-
-		for (size_t i = 1; i < KC_ARRAY_SIZE(c); i++)
-			latest = c[i].when > c[latest].when ? i : latest;
-		for (size_t i = 0; i < KC_ARRAY_SIZE(c); i++) {
-			c[(latest + 4 - i) % 4].frames = 1;
-			kcd_turns_join(&turns, &c[(latest + 4 - i) % 4].seat);
-		}
-		while (kcd_turns_round(&turns) > 0)
-			;
-		/* in the order of the first time */
-		for (size_t i = 1; i < KC_ARRAY_SIZE(c); i++)
-			assert_true(c[i].when > c[i - 1].when);
-	}
-	kcd_share_done(&a);
-}
-
 static void test_debts(void **state)
 {
 	struct kcd_share a, b;
@@ -413,13 +381,12 @@ static void test_only_the_busy_cost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		KCT_TEST(test_one_share_each),	   KCT_TEST(test_nobody_starves),
-		KCT_TEST(test_seats_in_turn),	   KCT_TEST(test_longest_ago_first),
-		KCT_TEST(test_debts),		   KCT_TEST(test_savings),
-		KCT_TEST(test_all_owe),		   KCT_TEST(test_who_comes_goes_first),
-		KCT_TEST(test_alone),		   KCT_TEST(test_alone_owes_nothing),
-		KCT_TEST(test_debt_is_bounded),	   KCT_TEST(test_charges),
-		KCT_TEST(test_only_the_busy_cost),
+		KCT_TEST(test_one_share_each),	 KCT_TEST(test_nobody_starves),
+		KCT_TEST(test_seats_in_turn),	 KCT_TEST(test_debts),
+		KCT_TEST(test_savings),		 KCT_TEST(test_all_owe),
+		KCT_TEST(test_who_comes_goes_first), KCT_TEST(test_alone),
+		KCT_TEST(test_alone_owes_nothing), KCT_TEST(test_debt_is_bounded),
+		KCT_TEST(test_charges),		 KCT_TEST(test_only_the_busy_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
